@@ -1,0 +1,110 @@
+"""One writer at a time: who holds a run folder."""
+
+from __future__ import annotations
+
+import os
+import socket
+import sys
+import time
+from typing import TYPE_CHECKING, Self
+
+import orjson
+
+from runner.durable import faults
+from runner.errors import RunFolderError
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+if sys.platform == "win32":
+    import msvcrt
+
+    # Locking is mandatory on Windows, so the locked byte lies far behind the text.
+    def _try_lock(handle: int) -> bool:
+        os.lseek(handle, 1 << 20, os.SEEK_SET)
+        try:
+            msvcrt.locking(handle, msvcrt.LK_NBLCK, 1)
+        except OSError:
+            return False
+        return True
+
+else:
+    import fcntl
+
+    def _try_lock(handle: int) -> bool:
+        try:
+            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            return False
+        return True
+
+
+def _wait_for_lock(handle: int) -> bool:
+    # `is_held` takes the lock for a moment to see whether it is free; do not stumble over that.
+    for _ in range(10):
+        if _try_lock(handle):
+            return True
+        time.sleep(0.02)
+    return False
+
+
+class Lock:
+    """The `lock` file of a run folder, held while the context lasts.
+
+    The operating system drops the lock with the process, so a dead holder never blocks.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        self._handle: int | None = None
+
+    def __enter__(self) -> Self:
+        with faults("open", self._path):
+            handle = os.open(self._path, os.O_RDWR | os.O_CREAT, 0o644)
+        if not _wait_for_lock(handle):
+            os.close(handle)
+            folder = self._path.parent
+            raise RunFolderError(
+                f"{folder} is being written by {_describe(holder(self._path))}; wait for it, stop "
+                f"it with Ctrl-C there, or watch it with: penstock status {folder}"
+            )
+        me = {"pid": os.getpid(), "host": socket.gethostname(), "since": time.time()}
+        os.ftruncate(handle, 0)
+        os.lseek(handle, 0, os.SEEK_SET)
+        os.write(handle, orjson.dumps(me))
+        self._handle = handle
+        return self
+
+    def __exit__(self, *exc_info: object) -> None:
+        if self._handle is not None:
+            os.close(self._handle)
+            self._handle = None
+
+
+def holder(path: Path) -> dict[str, object]:
+    """Who last took the lock: pid, host, since (seconds since the epoch); {} when unknown."""
+    try:
+        data = orjson.loads(path.read_bytes())
+    except (OSError, orjson.JSONDecodeError):
+        return {}
+    return data if isinstance(data, dict) else {}
+
+
+def is_held(path: Path) -> bool:
+    """Whether a living process holds the lock now."""
+    try:
+        handle = os.open(path, os.O_RDWR)
+    except OSError:
+        return False
+    try:
+        return not _try_lock(handle)
+    finally:
+        os.close(handle)
+
+
+def _describe(who: dict[str, object]) -> str:
+    if not who:
+        return "another process"
+    since = who.get("since")
+    when = time.strftime("%Y-%m-%d %H:%M:%S", time.localtime(float(str(since)))) if since else "?"
+    return f"process {who.get('pid')} on {who.get('host')} since {when}"
