@@ -1,0 +1,169 @@
+"""What a dataset hands on: bounded batches of consecutive rows, and only the wanted ones."""
+
+from __future__ import annotations
+
+from bisect import bisect_right
+from dataclasses import dataclass
+from itertools import islice
+from typing import TYPE_CHECKING, Any, Generic, TypeVar, cast
+
+import pyarrow as pa
+
+from runner.dataset.sources import told
+from runner.errors import MachineFault
+from runner.records import Row
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Generator, Iterable, Iterator, Mapping, Sequence
+    from contextlib import AbstractContextManager
+
+    from runner.dataset.sources import Source
+
+MAX_ROWS = 1024  # of a batch: enough to make its overhead vanish, small enough to stop in
+MAX_BYTES = 1 << 20  # of a batch's text; one larger row is a batch of its own
+MAX_LINE_BYTES = 64 << 20  # of a row in a text file; no provider takes a request half as large
+SAMPLE_BYTES = 1 << 20  # of a text file: flaws within it are refused before anything is sent
+SAMPLE_BYTES_LATER = 1 << 16  # of each further file of the dataset
+_SHOWN_CHARS = 2000  # of a raw line in an error message
+
+RecordT = TypeVar("RecordT", bound="tuple[Any, str | bytes, int]")
+
+
+@dataclass(frozen=True, slots=True)
+class Batch:
+    """Consecutive rows. Made by `dataset`, consumed by `run` and `output`."""
+
+    start: int  # position of its first row
+    rows: list[Row]  # from `start` on; cells hold just the columns asked for
+    inputs: pa.RecordBatch  # the same rows, the columns to keep, typed as they came
+
+
+class Spans:
+    """Which positions are wanted: sorted, disjoint ranges, neighbours joined."""
+
+    def __init__(self, spans: Iterable[range]) -> None:
+        self._spans: list[range] = []
+        for span in spans:
+            if not span:
+                continue
+            last = self._spans[-1] if self._spans else range(0)
+            if span.start < last.stop:
+                raise ValueError(f"spans must be sorted and disjoint: {last}, {span}")
+            if self._spans and span.start == last.stop:
+                self._spans[-1] = range(last.start, span.stop)
+            else:
+                self._spans.append(span)
+        self._starts = [span.start for span in self._spans]
+
+    def from_(self, position: int) -> range | None:
+        """What remains, at or after `position`, of the first span that is not over by then."""
+        at = max(bisect_right(self._starts, position) - 1, 0)
+        for span in self._spans[at : at + 2]:
+            if span.stop > position:
+                return range(max(span.start, position), span.stop)
+        return None
+
+    def within(self, start: int, stop: int) -> Iterator[range]:
+        """The wanted pieces of `range(start, stop)`, in order."""
+        while start < stop and (span := self.from_(start)) is not None and span.start < stop:
+            yield range(span.start, min(span.stop, stop))
+            start = span.stop
+
+
+class Cursor(Generic[RecordT]):
+    """Walks the records of one text file. A record's second item is its text, to be measured."""
+
+    def __init__(self, records: Iterator[RecordT]) -> None:
+        self._records = records
+        self._held: list[RecordT] = []
+
+    def skip(self, count: int) -> int:
+        """Go past `count` records; fewer are returned where the file ends."""
+        skipped = len(self._held[:count])
+        del self._held[:count]
+        return skipped + sum(1 for _ in islice(self._records, count - skipped))
+
+    def take(self, count: int) -> list[RecordT]:
+        """The next records: at most `count`, at most MAX_BYTES unless it is a single one."""
+        taken, self._held = self._held, []
+        size = sum(len(record[1]) for record in taken)
+        for record in islice(self._records, count - len(taken)):
+            size += len(record[1])
+            if size > MAX_BYTES and taken:
+                self._held.append(record)
+                break
+            taken.append(record)
+        return taken
+
+
+def make_batch(
+    start: int,
+    cells: Mapping[str, Sequence[Any]],
+    inputs: pa.RecordBatch,
+    flaws: Mapping[int, str],
+) -> Batch:
+    """A batch of column-wise cells. `flaws` tells, by offset, which rows are none, and why.
+
+    A flawed row's cells are all "", its inputs null.
+    """
+    names = tuple(cells)
+    if names:
+        rows = [
+            Row(index, dict(zip(names, values, strict=True)))
+            for index, values in enumerate(zip(*cells.values(), strict=True), start)
+        ]
+    else:
+        rows = [Row(index, {}) for index in range(start, start + inputs.num_rows)]
+    if flaws:
+        for offset, flaw in flaws.items():
+            rows[offset] = Row(start + offset, dict.fromkeys(names, ""), flaw)
+        kept = [None if offset in flaws else offset for offset in range(len(rows))]
+        inputs = inputs.take(pa.array(kept, pa.int64()))
+    return Batch(start, rows, inputs)
+
+
+def record_batch(arrays: list[pa.Array[Any]], schema: pa.Schema, rows: int) -> pa.RecordBatch:
+    """A batch of `rows` rows, also when there is no column at all."""
+    if arrays:
+        return pa.RecordBatch.from_arrays(arrays, schema=schema)
+    nothing = cast("pa.StructArray", pa.array([{}] * rows, pa.struct([])))
+    return pa.RecordBatch.from_struct_array(nothing)
+
+
+def shown(raw: str) -> str:
+    r"""A raw line for an error message: undecodable bytes as \xff, cut to 2,000 characters."""
+    text = raw.rstrip("\r\n")
+    cut = text if len(text) <= _SHOWN_CHARS else text[:_SHOWN_CHARS]
+    # an undecodable byte was read as the surrogate U+DC00 + byte
+    cut = "".join(f"\\x{ord(c) - 0xDC00:02x}" if "\udc00" <= c <= "\udcff" else c for c in cut)
+    return cut if len(text) <= _SHOWN_CHARS else f"{cut}… ({len(text):,} characters in all)"
+
+
+def read_text(
+    sources: Sequence[Source],
+    open_cursor: Callable[[Source], AbstractContextManager[Cursor[RecordT]]],
+    build: Callable[[Source, int, list[RecordT]], Batch],
+    spans: Spans,
+    total_rows: int | None,
+) -> Generator[Batch, None, int | None]:
+    """Batches of the wanted rows of text files. Returns how many rows there are, once known.
+
+    `open_cursor` opens a file before its first row, `build` makes a batch of (file, position of
+    the first record, records). What cannot be read on becomes a MachineFault.
+    """
+    position = 0
+    for source in sources:
+        if spans.from_(position) is None:
+            return total_rows
+        with open_cursor(source) as cursor:
+            while (span := spans.from_(position)) is not None:
+                with told(source, MachineFault):
+                    position += cursor.skip(span.start - position)
+                    records = cursor.take(min(MAX_ROWS, len(span)))
+                if not records:  # the file's end
+                    break
+                yield build(source, position, records)
+                position += len(records)
+            else:
+                return total_rows
+    return position
