@@ -1,0 +1,33 @@
+"""What is said before a run begins: what is asked, of whom, and which limits hold."""
+
+from __future__ import annotations
+
+import sys
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from runner import Run
+
+
+def print_opening(run: Run) -> None:
+    """The opening lines on stderr."""
+    flight = run.flight
+    dataset, endpoint, facts = flight.dataset, flight.endpoint, flight.facts
+    rows = "rows not counted yet" if flight.rows is None else f"{flight.rows:,} rows"
+    files = dataset.paths[0] if len(dataset.paths) == 1 else f"{len(dataset.paths)} files"
+    scope = "" if flight.job.first is None else f", the first {flight.job.first:,} rows (-n)"
+    lines = [
+        f"dataset: {files} ({dataset.kind}, {rows}{scope})",
+        f"prompts: {flight.template.describe}",
+        f"model: {facts.name}{', streamed' if flight.stream else ''}",
+    ]
+    if run.rehearsal:
+        lines.append("asks: a stand-in server, for rehearsal; no key, no bill, made-up answers")
+    else:
+        region = f"{endpoint.provider}, {endpoint.region or 'own address'}"
+        lines.append(f"asks: {endpoint.base_url} ({region})")
+    lines += [f"warning: {warning}" for warning in facts.warnings]
+    lines += flight.limits.notes
+    lines.append(f"run: {run.name}")
+    for line in lines:
+        print(line, file=sys.stderr)

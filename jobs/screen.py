@@ -1,0 +1,105 @@
+"""What a run shows while it goes: a live line on a terminal, plain lines elsewhere."""
+
+from __future__ import annotations
+
+import asyncio
+import sys
+from contextlib import contextmanager, suppress
+from typing import TYPE_CHECKING
+
+from jobs.words import duration, money
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from rich.progress import Progress, TaskID
+
+    from runner import Run
+
+_LIVE_S = 0.25
+_PLAIN_S = 10.0  # a log file wants a line now and then, not a film
+
+
+class Screen:
+    """Lines and progress on stderr; with `quiet`, none."""
+
+    def __init__(self, *, quiet: bool) -> None:
+        self._quiet = quiet
+        self._bar: Progress | None = None
+
+    def say(self, text: str) -> None:
+        """Show a line."""
+        if self._bar is not None:
+            self._bar.console.print(text, markup=False, highlight=False)
+        elif not self._quiet:
+            print(text, file=sys.stderr, flush=True)
+
+    @contextmanager
+    def shown(self, run: Run) -> Iterator[None]:
+        """Show a run's progress while the context lasts."""
+        if self._quiet:
+            yield
+            return
+        show = self._live if sys.stderr.isatty() else self._plain
+        showing = asyncio.get_running_loop().create_task(show(run))
+        try:
+            yield
+        finally:
+            showing.cancel()
+            if self._bar is not None:
+                self._bar.stop()
+                self._bar = None
+
+    async def _plain(self, run: Run) -> None:
+        while True:
+            await asyncio.sleep(_PLAIN_S)
+            self.say(describe(run))
+
+    async def _live(self, run: Run) -> None:
+        from rich.console import Console
+        from rich.progress import BarColumn, Progress, TextColumn
+
+        self._bar = Progress(
+            BarColumn(bar_width=30),
+            TextColumn("{task.description}", markup=False),
+            console=Console(stderr=True),
+            transient=True,
+            auto_refresh=False,
+        )
+        task = self._bar.add_task("starting", total=None)
+        self._bar.start()
+        with suppress(asyncio.CancelledError):
+            while True:
+                await self._beat(run, task)
+                await asyncio.sleep(_LIVE_S)
+
+    async def _beat(self, run: Run, task: TaskID) -> None:
+        summary = run.snapshot()
+        if self._bar is not None:
+            self._bar.update(
+                task, total=summary.rows, completed=summary.tally.rows, description=describe(run)
+            )
+            self._bar.refresh()
+
+
+def describe(run: Run) -> str:
+    """Where the run stands, in one line."""
+    summary = run.snapshot()
+    tally, rates = summary.tally, run.rates
+    total = "?" if summary.rows is None else f"{summary.rows:,}"
+    parts = [f"{tally.rows:,}/{total} rows"]
+    if tally.failed:
+        parts.append(f"{tally.failed:,} failed")
+    if rates is not None:
+        parts.append(f"{rates.requests:,.1f} requests/s")
+    parts.append(f"{summary.in_flight:,} in flight")
+    if summary.parked:
+        parts.append(f"{summary.parked:,} waiting to retry")
+    parts.append(f"{tally.total_tokens:,} tokens")
+    if tally.currency is not None:
+        parts.append(money(tally.cost, tally.currency))
+    left = run.left_s()
+    if left is not None and summary.pending:
+        parts.append(f"{duration(left)} left")
+    state = "" if summary.state == "running" else f"{summary.state}: "
+    return state + ", ".join(parts)

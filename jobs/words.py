@@ -1,0 +1,90 @@
+"""How counts, money, time and a run's end read to a person."""
+
+from __future__ import annotations
+
+import sys
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from runner import Summary
+
+_MINUTE_S, _HOUR_S, _DAY_S = 60, 3600, 86400
+_EXAMPLE = 160  # characters of a failure's message
+
+
+def duration(seconds: float) -> str:
+    """`4 s`, `3 min 20 s`, `2 h 5 min`, `1 d 3 h`."""
+    whole = round(seconds)
+    if whole < _MINUTE_S:
+        return f"{seconds:.1f} s" if seconds < 10 else f"{whole} s"
+    for size, unit, small, name in (
+        (_DAY_S, "d", _HOUR_S, "h"),
+        (_HOUR_S, "h", _MINUTE_S, "min"),
+        (_MINUTE_S, "min", 1, "s"),
+    ):
+        if whole >= size:
+            rest = whole % size // small
+            return f"{whole // size} {unit} {rest} {name}" if rest else f"{whole // size} {unit}"
+    raise AssertionError("every number of seconds is handled above")
+
+
+def money(amount: float | None, currency: str | None) -> str:
+    """`0.0123 USD`, with enough digits to see a cent's thousandth; `unknown` is never 0."""
+    if amount is None:
+        return "cost unknown"
+    digits = 2 if amount >= 100 else 4 if amount >= 1 else 6
+    return f"{amount:,.{digits}f} {currency or ''}".strip()
+
+
+def print_summary(summary: Summary) -> None:
+    """The closing lines on stderr; the last one is the next command."""
+    for line in summary_lines(summary):
+        print(line, file=sys.stderr)
+
+
+def summary_lines(summary: Summary) -> list[str]:
+    """A run's counts, failures and end, and the next command as the last line."""
+    tally = summary.tally
+    rows = "?" if summary.rows is None else f"{summary.rows:,}"
+    kind = " (a rehearsal: the answers are made up)" if summary.rehearsal else ""
+    lines = [f"{summary.run}: {summary.state}{kind}"]
+    if summary.message and summary.state != "finished":
+        lines.append(f"  {summary.message}")
+    pending = "" if not summary.pending else f", {summary.pending:,} pending"
+    lines.append(
+        f"  rows      {rows}: {tally.succeeded:,} succeeded, {tally.failed:,} failed{pending}"
+    )
+    for failure_kind, failure in sorted(tally.failures.items()):
+        text = " ".join(failure.message.split())
+        text = text if len(text) <= _EXAMPLE else text[: _EXAMPLE - 1] + "…"
+        lines.append(f"    {failure.count:,} {failure_kind}, as row {failure.row}: {text}")
+    lines.append(f"  requests  {tally.requests:,}, of them {tally.retries:,} retries")
+    lines.append(
+        f"  tokens    {tally.total_tokens:,}: {tally.prompt_tokens:,} in "
+        f"({tally.cached_tokens:,} cached), {tally.completion_tokens:,} out "
+        f"({tally.reasoning_tokens:,} reasoning)"
+    )
+    if tally.total_tokens:
+        lines.append(f"  cost      {money(tally.cost, tally.currency)}")
+    lines += _warnings(summary)
+    lines.append(f"  time      {duration(summary.elapsed_s)}")
+    where = summary.export or f"{summary.run.rstrip('/')}/completions/"
+    if tally.rows and summary.state not in {"running", "waiting"}:
+        lines.append(f"  output    {where}")
+    if summary.next:
+        lines.append(f"  next      {summary.next}")
+    return lines
+
+
+def _warnings(summary: Summary) -> list[str]:
+    tally, lines = summary.tally, []
+    if tally.unmetered_attempts:
+        lines.append(
+            f"  unmetered {tally.unmetered_attempts:,} attempts may be billed without known usage"
+        )
+    if tally.truncated:
+        lines.append(f"  cut       {tally.truncated:,} answers were cut at their token limit")
+    if len(tally.models) > 1:
+        mixture = ", ".join(f"{model} {rows:,}" for model, rows in sorted(tally.models.items()))
+        lines.append(f"  models    {mixture}: a mixture")
+    return lines

@@ -1,0 +1,35 @@
+"""Is this still the same run? What differs between a run folder and what is asked of it now."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from runner.folder import RunFile
+    from runner.job import Job
+
+_SHOWN = 80  # characters of a value in a message
+
+
+def job_differences(run: RunFile, job: Job) -> list[str]:
+    """One line for each setting that decides what is asked and is not what it was."""
+    before, now = run.job.identity(), job.identity()
+    return [
+        f"{name}: the run has {_shown(before[name])}, this command {_shown(now[name])}"
+        for name in before
+        if before[name] != now[name]
+    ]
+
+
+def same_files(run: RunFile, stamp: list[dict[str, Any]]) -> bool:
+    """Whether sizes and times say that the dataset is untouched; paths may differ."""
+
+    def facts(files: list[dict[str, Any]]) -> list[tuple[int, int]]:
+        return [(file["size"], file["mtime_ns"]) for file in files]
+
+    return facts(run.stamp) == facts(stamp)
+
+
+def _shown(value: object) -> str:
+    text = repr(value)
+    return text if len(text) <= _SHOWN else text[: _SHOWN - 1] + "…"

@@ -1,0 +1,134 @@
+"""A run folder: what lies where in it, and run.json, which says what the run is."""
+
+from __future__ import annotations
+
+import sys
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import orjson
+
+from runner.durable import fsync_folder, machine_fault, replace_file
+from runner.errors import RunFolderError
+from runner.job import Job
+from runner.lock import Lock, holder, is_held
+from runner.seals import Seals
+
+LAYOUT_VERSION = 1
+_FILE_ENDINGS = {".parquet": "parquet", ".csv": "csv", ".jsonl": "jsonl"}
+
+
+@dataclass(frozen=True, slots=True)
+class RunFile:
+    """The contents of run.json. Written at a run's start, read by every command; no secret."""
+
+    job: Job  # resolved: the flags and the job file in one
+    paths: tuple[str, ...]  # the dataset as the user named it, made absolute
+    stamp: list[dict[str, Any]]  # path, size and mtime_ns of each dataset file
+    digest: str | None  # SHA-256 of the dataset's contents; None until it has been computed
+    total_rows: int | None  # rows of the dataset; None until it has been read to its end
+    block_rows: int  # rows a block; fixed for the run's life
+    rehearsal: bool  # answers come from the stand-in server
+    export: str | None  # the one file beside the folder, for `-o FILE`
+    created: float  # seconds since the epoch
+    version: str  # of this package
+
+    def encode(self) -> bytes:
+        """The text of run.json."""
+        data = {name: getattr(self, name) for name in self.__slots__ if name != "job"}
+        data["job"] = self.job.model_dump(mode="json", exclude_defaults=True)
+        data["layout"] = LAYOUT_VERSION
+        data["python"] = sys.version.split()[0]
+        return orjson.dumps(data, option=orjson.OPT_INDENT_2) + b"\n"
+
+    @classmethod
+    def decode(cls, data: dict[str, Any]) -> RunFile:
+        """The run that `encode` wrote."""
+        fields = {name: data[name] for name in cls.__slots__ if name not in {"job", "paths"}}
+        return cls(job=Job.build(data["job"]), paths=tuple(data["paths"]), **fields)
+
+    def at_end(self, total_rows: int) -> RunFile:
+        """The same run, its dataset now known to its end."""
+        return replace(self, total_rows=total_rows)
+
+
+class RunFolder:
+    """The files of one run."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self.journal = path / "journal"
+        self.parts = path / "completions"
+        self.seal_records = path / "seals"
+        self.measures = path / "measures.jsonl"
+        self.summary = path / "summary.json"
+        self._run_file = path / "run.json"
+        self._lock = path / "lock"
+
+    def exists(self) -> bool:
+        """Whether a run has been started here."""
+        return self._run_file.is_file()
+
+    def lock(self) -> Lock:
+        """The one writer's lock, to be held with `with`."""
+        return Lock(self._lock)
+
+    def is_live(self) -> bool:
+        """Whether a process is working on this run now."""
+        return is_held(self._lock)
+
+    def holder(self) -> dict[str, object]:
+        """The process that last worked on this run: pid, host, since."""
+        return holder(self._lock)
+
+    def seals(self, run: RunFile) -> Seals:
+        """The run's sealed blocks."""
+        return Seals(self.parts, self.seal_records, run.job.format)
+
+    def prepare(self) -> None:
+        """Make the folder, empty. Raises RunFolderError where that cannot be."""
+        try:
+            for folder in (self.path, self.journal, self.parts, self.seal_records):
+                folder.mkdir(parents=True, exist_ok=True)
+            fsync_folder(self.path)
+        except OSError as error:
+            fault = machine_fault("make the run folder", self.path, error)
+            raise RunFolderError(str(fault).removesuffix("; then resume the run")) from None
+
+    def write_run(self, run: RunFile) -> None:
+        """Make `run` the one that lives here, in one step."""
+        replace_file(self._run_file, run.encode())
+
+    def read_run(self) -> RunFile:
+        """What run.json says. Raises RunFolderError when there is no run here."""
+        try:
+            data = orjson.loads(self._run_file.read_bytes())
+        except FileNotFoundError:
+            raise RunFolderError(self._no_run()) from None
+        except (OSError, orjson.JSONDecodeError) as error:
+            raise RunFolderError(f"{self._run_file} cannot be read: {error}") from None
+        if data.get("layout") != LAYOUT_VERSION:
+            raise RunFolderError(
+                f"{self.path} was made by penstock {data.get('version')}, in a layout that this "
+                f"version does not read; use that version to finish it"
+            )
+        return RunFile.decode(data)
+
+    def _no_run(self) -> str:
+        if not self.path.exists():
+            return (
+                f"{self.path}: there is no such run; `penstock generate -o {self.path}` starts one"
+            )
+        return f"{self.path} holds no run (it has no run.json); give the folder that -o named"
+
+
+def run_folder_of(name: str) -> tuple[RunFolder, Path | None]:
+    """The run that `-o NAME` or RUN means, and the one file beside it when NAME is a file's.
+
+    `answers.csv` stands for the folder `answers.csv.run` and the file `answers.csv`.
+    """
+    path = Path(name)
+    if path.suffix in _FILE_ENDINGS and not path.is_dir():
+        return RunFolder(path.with_name(path.name + ".run")), path
+    return RunFolder(path), None

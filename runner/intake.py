@@ -1,0 +1,132 @@
+"""Whose turn is it? Rows not yet asked, and parked rows whose time has come again."""
+
+from __future__ import annotations
+
+import asyncio
+from collections import deque
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Generic, TypeVar
+
+if TYPE_CHECKING:
+    from runner.bill import Bill
+    from runner.records import Request, Row
+
+_History = TypeVar("_History")
+
+# The reader is asked for more rows when fewer than this many are left, so that a batch is ready
+# before the last row is taken.
+LOW_WATER_ROWS = 512
+
+
+@dataclass(slots=True, eq=False)
+class Turn(Generic[_History]):
+    """A row's turn at being asked, from its first attempt to its result. Owned by one worker."""
+
+    row: Row
+    history: _History  # what the retry policy knows of its attempts
+    bill: Bill  # what it has cost so far
+    request: Request | None = None  # filled in at the first attempt
+
+
+class Intake(Generic[_History]):
+    """Hands out turns: parked ones that are due before new ones.
+
+    A parked turn holds no worker. While more than `most_parked` are parked no new row is begun, so
+    that trouble at the provider does not pull the whole dataset into memory.
+    """
+
+    def __init__(self, *, most_parked: int) -> None:
+        self._loop = asyncio.get_running_loop()
+        self._most_parked = most_parked
+        self._new: deque[Turn[_History]] = deque()
+        self._due: deque[Turn[_History]] = deque()
+        self._parked = 0
+        self._unfinished = 0  # turns handed over by the reader and without a result yet
+        self._ended = False  # the reader has handed over its last row
+        self._closed = False
+        self._idle: deque[asyncio.Future[None]] = deque()
+        self._hungry = asyncio.Event()
+        self._hungry.set()
+
+    @property
+    def parked(self) -> int:
+        """Turns that wait for their next attempt."""
+        return self._parked
+
+    @property
+    def last_turns(self) -> int | None:
+        """Turns without a result, once no more rows will come; None before."""
+        return self._unfinished if self._ended else None
+
+    async def wait_hungry(self) -> None:
+        """Return when more rows are wanted."""
+        await self._hungry.wait()
+
+    def add(self, turns: list[Turn[_History]]) -> None:
+        """Take over turns that were never asked."""
+        self._new.extend(turns)
+        self._unfinished += len(turns)
+        if len(self._new) >= LOW_WATER_ROWS:
+            self._hungry.clear()
+        self._wake(len(turns))
+
+    def end(self) -> None:
+        """No more rows will come."""
+        self._ended = True
+        if self._unfinished == 0:
+            self._wake_all()
+
+    def close(self) -> None:
+        """Hand out nothing more; what is parked stays without a result."""
+        self._closed = True
+        self._hungry.set()
+        self._wake_all()
+
+    def _next(self) -> Turn[_History] | None:
+        if self._due:
+            return self._due.popleft()
+        if self._new and self._parked < self._most_parked:
+            turn = self._new.popleft()
+            if len(self._new) < LOW_WATER_ROWS:
+                self._hungry.set()
+            return turn
+        return None
+
+    async def take(self) -> Turn[_History] | None:
+        """The next turn; None when there will be none any more."""
+        while not self._closed:
+            turn = self._next()
+            if turn is not None:
+                return turn
+            if self._ended and self._unfinished == 0:
+                return None
+            waiter = self._loop.create_future()
+            self._idle.append(waiter)
+            await waiter
+        return None
+
+    def park(self, turn: Turn[_History], wait_s: float) -> None:
+        """Give a turn back for its next attempt, not before `wait_s` seconds from now."""
+        self._parked += 1
+        self._loop.call_later(wait_s, self._unpark, turn)
+
+    def _unpark(self, turn: Turn[_History]) -> None:
+        self._parked -= 1
+        self._due.append(turn)
+        self._wake(2)  # one for this turn, one for the new row that its place allows
+
+    def done(self) -> None:
+        """One turn has its result."""
+        self._unfinished -= 1
+        if self._unfinished == 0 and self._ended:
+            self._wake_all()
+
+    def _wake(self, turns: int) -> None:
+        while turns > 0 and self._idle:
+            waiter = self._idle.popleft()
+            if not waiter.done():
+                waiter.set_result(None)
+                turns -= 1
+
+    def _wake_all(self) -> None:
+        self._wake(len(self._idle))

@@ -1,0 +1,184 @@
+"""Answered, not yet sealed: one append-only file of JSON lines for each open block.
+
+What a crash may cost. `append` hands a line to the kernel before it returns, and a worker takes its
+next row only after that: a killed process loses the replies that were on their way and no other. A
+power cut may also lose what was not yet forced to disk, at most SYNC_S or SYNC_RESULTS of work;
+such results were never counted as done.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import zlib
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
+from dataclasses import fields
+from typing import TYPE_CHECKING
+
+import orjson
+
+from runner.durable import faults, fsync_folder, write_all
+from runner.records import Result
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+    from pathlib import Path
+
+SYNC_S = 0.1  # a result counts at the latest this long after its answer
+SYNC_RESULTS = 256  # enough to make an fsync's cost vanish; small enough to lose without regret
+
+_CRC = b',"crc":"%08x"}\n'
+_CRC_BYTES = len(_CRC % 0)
+_FIELDS = frozenset(field.name for field in fields(Result))
+
+
+def encode_line(result: Result) -> bytes:
+    """One journal line: the result as a JSON object, its CRC-32 in the last key."""
+    text = orjson.dumps(result)
+    return text[:-1] + _CRC % zlib.crc32(text)
+
+
+def decode_line(line: bytes) -> Result | None:
+    """The result of a line that ends in a newline, or None when the line is damaged."""
+    text = line[:-_CRC_BYTES] + b"}"
+    if line[-_CRC_BYTES:] != _CRC % zlib.crc32(text):
+        return None
+    data = orjson.loads(text)
+    return Result(**{name: value for name, value in data.items() if name in _FIELDS})
+
+
+class JournalFile:
+    """What one block's journal file holds.
+
+    With `mend` a torn last line is cut off the file, which only the run's one writer may do.
+    """
+
+    def __init__(self, path: Path, *, mend: bool) -> None:
+        self.path = path
+        self.block = int(path.stem)
+        self.results: dict[int, Result] = {}  # by row; of several lines for a row the last holds
+        self.damaged_lines: list[int] = []  # numbered from 1; their rows are asked again
+        self._read(mend=mend)
+
+    def _read(self, *, mend: bool) -> None:
+        with faults("read", self.path), self.path.open("rb") as file:
+            whole_bytes = 0
+            for number, line in enumerate(file, 1):
+                if not line.endswith(b"\n"):
+                    break  # torn by a crash while it was written
+                whole_bytes += len(line)
+                result = decode_line(line)
+                if result is None:
+                    self.damaged_lines.append(number)
+                else:
+                    self.results[result.row] = result
+        if mend and whole_bytes < self.path.stat().st_size:
+            # Appending behind half a line would damage the next one too.
+            with faults("cut the torn last line off", self.path):
+                os.truncate(self.path, whole_bytes)
+
+
+def read_journals(folder: Path, *, mend: bool) -> Iterator[JournalFile]:
+    """Every block's journal file below `folder`, in order of block."""
+    for path in sorted(folder.glob("[0-9]*.jsonl")):
+        # One that is gone has just been sealed by a run that goes on.
+        if mend or path.exists():
+            yield JournalFile(path, mend=mend)
+
+
+class Journal:
+    """Appends results, forces them to disk in groups, and tells when they count.
+
+    `on_durable` receives each group of results, in the event loop, once it is on disk.
+    """
+
+    def __init__(
+        self,
+        folder: Path,
+        block_of: Callable[[int], int],
+        on_durable: Callable[[list[Result]], None],
+    ) -> None:
+        self._folder = folder
+        self._block_of = block_of
+        self._on_durable = on_durable
+        self._handles: dict[int, int] = {}  # block -> file descriptor
+        self._unsynced: list[Result] = []
+        self._dirty: set[int] = set()
+        self._first = asyncio.Event()  # something waits for an fsync
+        self._full = asyncio.Event()  # enough waits to do it at once
+        self._closing = False
+        self._thread = ThreadPoolExecutor(1, thread_name_prefix="penstock-journal")
+
+    def path(self, block: int) -> Path:
+        """Where a block's lines lie."""
+        return self._folder / f"{block:05d}.jsonl"
+
+    def append(self, result: Result) -> None:
+        """Hand a result's line to the kernel. Raises MachineFault; the result counts later."""
+        block = self._block_of(result.row)
+        handle = self._handles.get(block)
+        if handle is None:
+            handle = self._open(block)
+        with faults("write", self.path(block)):
+            write_all(handle, encode_line(result))
+        self._dirty.add(block)
+        self._unsynced.append(result)
+        if len(self._unsynced) >= SYNC_RESULTS:
+            self._full.set()
+        self._first.set()
+
+    def _open(self, block: int) -> int:
+        path = self.path(block)
+        with faults("open", path):
+            handle = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o644)
+            fsync_folder(self._folder)
+        self._handles[block] = handle
+        return handle
+
+    async def keep(self) -> None:
+        """Force appended lines to disk, group by group, until `close`. Raises MachineFault."""
+        loop = asyncio.get_running_loop()
+        while True:
+            await self._first.wait()
+            if not self._closing:
+                with suppress(TimeoutError):
+                    await asyncio.wait_for(self._full.wait(), SYNC_S)
+            self._first.clear()
+            self._full.clear()
+            results, self._unsynced = self._unsynced, []
+            blocks, self._dirty = self._dirty, set()
+            if results:
+                # A failed fsync is final: the kernel may have dropped the pages, so a second
+                # call that succeeds would prove nothing.
+                await loop.run_in_executor(self._thread, self._sync, blocks)
+                self._on_durable(results)
+            if self._closing and not self._unsynced:
+                return
+
+    def _sync(self, blocks: set[int]) -> None:
+        for block in blocks:
+            with faults("force to disk", self.path(block)):
+                os.fsync(self._handles[block])
+
+    def close(self) -> None:
+        """Let `keep` write what is left and return."""
+        self._closing = True
+        self._full.set()
+        self._first.set()
+
+    def remove(self, block: int) -> None:
+        """Delete a block's file: its results now live in a sealed part."""
+        handle = self._handles.pop(block, None)
+        if handle is not None:
+            os.close(handle)
+        with faults("delete", self.path(block)):
+            self.path(block).unlink(missing_ok=True)
+
+    def release(self) -> None:
+        """Give the files back, whatever happened before."""
+        self._thread.shutdown()
+        for handle in self._handles.values():
+            with suppress(OSError):
+                os.close(handle)
+        self._handles.clear()

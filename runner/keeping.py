@@ -1,0 +1,222 @@
+"""Every result is journalled, counts once it is on disk, and is sealed with its block.
+
+The second half of a row's way: what `asking` found out, kept so that no crash can lose it.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from concurrent.futures import ThreadPoolExecutor
+from typing import TYPE_CHECKING
+
+from runner.blocks import ANSWER_BYTES, Block, rows_to_ask, to_read
+from runner.journal import Journal, read_journals
+from runner.output import assemble, output_schema, result_schema, results_of
+from runner.part_files import read_columns
+from runner.tally import Tally
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Collection
+
+    import pyarrow as pa
+
+    from runner.dataset import Batch
+    from runner.folder import RunFile, RunFolder
+    from runner.records import Result, Row
+    from runner.seals import SealRecord
+
+# Behind a straggler reading waits once this many blocks are open and hold this much: both, since
+# small blocks are no burden and a retry that waits for seconds should hold nobody back.
+MOST_OPEN_BLOCKS = 8
+MOST_OPEN_BYTES = 32 << 20
+
+
+class Keeping:
+    """The results of one run folder, for the one process that holds its lock."""
+
+    def __init__(
+        self,
+        folder: RunFolder,
+        run: RunFile,
+        inputs: pa.Schema,
+        *,
+        retry: Callable[[Result], bool],
+        retry_kinds: Collection[str],
+        on_count: Callable[[], None],
+        say: Callable[[str], None],
+    ) -> None:
+        self._run = run
+        self._say = say
+        self._retry = retry
+        self._on_count = on_count
+        self._schema = output_schema(inputs, run.job.prefix)
+        self._seals = folder.seals(run)
+        self._seals.mend()
+        self._sealed = self._seals.records()
+        self._journal = Journal(folder.journal, self.block_of, self._count)
+        self._journalled: dict[int, dict[int, Result]] = {}
+        self._open: dict[int, Block] = {}
+        self._room = asyncio.Event()
+        self._room.set()
+        self._to_seal: asyncio.Queue[Block | None] = asyncio.Queue()
+        self._thread = ThreadPoolExecutor(1, thread_name_prefix="penstock-seal")
+        self.tally = Tally()
+        self.replaced: dict[int, Result] = {}  # by row: counted, but being asked again
+        self._load(folder, retry_kinds)
+
+    def block_of(self, row: int) -> int:
+        """The block that a row belongs to."""
+        return row // self._run.block_rows
+
+    def _load(self, folder: RunFolder, retry_kinds: Collection[str]) -> None:
+        """Count what earlier runs kept, and find the blocks that have to be opened again."""
+        for file in read_journals(folder.journal, mend=True):
+            for line in file.damaged_lines:
+                self._say(f"{file.path}, line {line}, is damaged; its row is asked again.")
+            self._journalled[file.block] = file.results
+        self._reopened = set(self._journalled)
+        for index, record in self._sealed.items():
+            if any(kind in record.tally.failures for kind in retry_kinds):
+                self._reopened.add(index)
+            if index not in self._journalled:
+                self.tally.merge(record.tally)
+        for index in self._journalled:
+            for result in self._earlier_results(index).values():
+                self.tally.add(result)
+
+    def _earlier_results(self, index: int) -> dict[int, Result]:
+        """A block's results so far, the journal's over the part's."""
+        results = self._part_results(index) if index in self._sealed else {}
+        return {**results, **self._journalled.get(index, {})}
+
+    def _part_results(self, index: int) -> dict[int, Result]:
+        path = self._seals.part(index)
+        table = read_columns(path, self._seals.kind, result_schema(self._run.job.prefix))
+        keys = self._seals.keys(index)
+        return {result.row: result for result in results_of(table, self._run.job.prefix, keys)}
+
+    def spans(self, end: int | None) -> list[range]:
+        """The rows to read, up to `end` (None: to wherever the dataset ends)."""
+        return to_read(self._run.block_rows, end, self._sealed, self._reopened)
+
+    async def wait_for_room(self) -> None:
+        """Return when another block may be opened."""
+        await self._room.wait()
+
+    @property
+    def is_full(self) -> bool:
+        """Whether reading waits for a straggler's block."""
+        return not self._room.is_set()
+
+    def take(self, batch: Batch, end: int | None) -> list[Row]:
+        """Lay a batch's inputs into their blocks; the rows that are to be asked."""
+        rows: list[Row] = []
+        at, stop = batch.start, batch.start + len(batch.rows)
+        while at < stop:
+            block = self._block(self.block_of(at), end)
+            upto = min(stop, block.stop)
+            piece = batch.rows[at - batch.start : upto - batch.start]
+            block.inputs.append(batch.inputs.slice(at - batch.start, len(piece)))
+            block.rows_read += len(piece)
+            block.open_bytes += block.inputs[-1].nbytes + ANSWER_BYTES * len(piece)
+            rows += rows_to_ask(block, piece)
+            self._seal_if_complete(block)
+            at = upto
+        self._look_for_room()
+        return rows
+
+    def _block(self, index: int, end: int | None) -> Block:
+        block = self._open.get(index)
+        if block is None:
+            start = index * self._run.block_rows
+            stop = start + self._run.block_rows
+            block = Block(index, start, stop if end is None else min(stop, end))
+            if index in self._reopened or index in self._sealed:
+                block.results = self._earlier_results(index)
+                block.changed = index in self._journalled
+                for row in [row for row, one in block.results.items() if self._retry(one)]:
+                    self.replaced[row] = block.results.pop(row)
+            self._open[index] = block
+        return block
+
+    def _look_for_room(self) -> None:
+        many = len(self._open) > MOST_OPEN_BLOCKS
+        if many and sum(block.open_bytes for block in self._open.values()) > MOST_OPEN_BYTES:
+            self._room.clear()
+        else:
+            self._room.set()
+
+    def end(self, rows: int) -> int:
+        """The dataset, or the scope, ends here: its last block may be shorter than others.
+
+        Returns the number of rows: `rows`, or more where sealed blocks were not read again.
+        """
+        sealed = max((one.start + one.rows for one in self._sealed.values()), default=0)
+        rows = max(rows, sealed)
+        for block in list(self._open.values()):
+            if block.stop > rows:
+                block.stop = rows
+                self._seal_if_complete(block)
+        return rows
+
+    def before(self, row: int) -> Result | None:
+        """The failed result of a row that is asked again."""
+        return self.replaced.get(row)
+
+    async def keep(self, result: Result) -> None:
+        """Hand a result to the disk; it counts a little later. Raises MachineFault."""
+        self._journal.append(result)
+
+    def _count(self, results: list[Result]) -> None:
+        for result in results:
+            before = self.replaced.pop(result.row, None)
+            if before is not None:
+                self.tally.add(before, -1)
+            self.tally.add(result)
+            block = self._open[self.block_of(result.row)]
+            block.results[result.row] = result
+            block.changed = True
+            self._seal_if_complete(block)
+        self._on_count()
+
+    def _seal_if_complete(self, block: Block) -> None:
+        if block.is_complete:
+            self._to_seal.put_nowait(block)
+
+    async def work(self) -> None:
+        """Journal and seal until `close`. Raises MachineFault."""
+        async with asyncio.TaskGroup() as tasks:
+            sealing = tasks.create_task(self._seal_all())
+            await self._journal.keep()
+            self._to_seal.put_nowait(None)
+            await sealing
+
+    async def _seal_all(self) -> None:
+        loop = asyncio.get_running_loop()
+        while (block := await self._to_seal.get()) is not None:
+            if block.changed:
+                record = await loop.run_in_executor(self._thread, self._seal, block)
+                self._sealed[block.index] = record
+                self._journal.remove(block.index)
+            del self._open[block.index]
+            self._journalled.pop(block.index, None)
+            self._reopened.discard(block.index)
+            self._look_for_room()
+
+    def _seal(self, block: Block) -> SealRecord:
+        results = block.ordered()
+        tally = Tally()
+        for result in results:
+            tally.add(result)
+        table = assemble(block.inputs, results, self._schema, self._run.job.prefix)
+        keys = [result.key for result in results]
+        return self._seals.seal(block.index, block.start, [table], keys, tally)
+
+    def close(self) -> None:
+        """No more results will come: `work` writes what is left and returns."""
+        self._journal.close()
+
+    def release(self) -> None:
+        """Give threads and files back, whatever happened before."""
+        self._journal.release()
+        self._thread.shutdown()

@@ -1,0 +1,105 @@
+"""Which columns come out, and how results become columns beside the input's own."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import pyarrow as pa
+
+from runner.errors import JobError
+from runner.records import Result
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator, Sequence
+
+_SLICE_ROWS = 512  # about 1 MB of answers: what is turned into columns at a time
+
+# One schema, known before the first request. Order and types are the contract of the output.
+OUTPUT_FIELDS: tuple[tuple[str, pa.DataType], ...] = (
+    ("row", pa.int64()),
+    ("completion", pa.string()),
+    ("reasoning", pa.string()),
+    ("tool_calls", pa.string()),
+    ("choices", pa.string()),
+    ("finish_reason", pa.string()),
+    ("model", pa.string()),
+    ("response_id", pa.string()),
+    ("created", pa.timestamp("s", "UTC")),
+    ("prompt_tokens", pa.int64()),
+    ("completion_tokens", pa.int64()),
+    ("total_tokens", pa.int64()),
+    ("cached_tokens", pa.int64()),
+    ("reasoning_tokens", pa.int64()),
+    ("cost", pa.float64()),
+    ("attempts", pa.int32()),
+    ("latency_s", pa.float64()),
+    ("ttft_s", pa.float64()),
+    ("request_id", pa.string()),
+    ("currency", pa.string()),
+    ("finished_at", pa.timestamp("ms", "UTC")),
+    ("error_type", pa.string()),
+    ("error_code", pa.string()),
+    ("error_message", pa.string()),
+    ("rejected", pa.string()),
+)
+
+
+def result_schema(prefix: str) -> pa.Schema:
+    """The output columns alone, named with the job's prefix."""
+    return pa.schema([(prefix + name, kind) for name, kind in OUTPUT_FIELDS])
+
+
+def output_schema(inputs: pa.Schema, prefix: str) -> pa.Schema:
+    """Input columns first, then the output columns. Raises JobError on a clash of names."""
+    outputs = result_schema(prefix)
+    clashes = [name for name in inputs.names if name in outputs.names]
+    if clashes:
+        names = ", ".join(f"'{name}'" for name in clashes)
+        raise JobError(
+            f"the dataset's columns {names} have the names of output columns; rename the output "
+            f"with --prefix (for example --prefix out_) or leave them out with --keep"
+        )
+    return pa.schema([*inputs, *outputs])
+
+
+def _column(name: str, kind: pa.DataType, results: Sequence[Result]) -> pa.Array[Any]:
+    values = [getattr(result, name) for result in results]
+    if name == "finished_at":
+        values = [None if value is None else round(value * 1000) for value in values]
+    return pa.array(values, kind)
+
+
+def result_columns(results: Sequence[Result], prefix: str) -> pa.RecordBatch:
+    """Results as a batch of output columns, in the order given."""
+    arrays = [_column(name, kind, results) for name, kind in OUTPUT_FIELDS]
+    return pa.RecordBatch.from_arrays(arrays, schema=result_schema(prefix))
+
+
+def assemble(
+    inputs: Iterable[pa.RecordBatch], results: Sequence[Result], schema: pa.Schema, prefix: str
+) -> pa.Table:
+    """Input batches and the results of the same rows, side by side."""
+    slices = [
+        result_columns(results[start : start + _SLICE_ROWS], prefix)
+        for start in range(0, len(results), _SLICE_ROWS)
+    ]
+    outputs = pa.Table.from_batches(slices, schema=result_schema(prefix))
+    kept = pa.schema(list(schema)[: len(schema) - len(OUTPUT_FIELDS)])
+    if not len(kept):  # a table of no columns forgets its rows
+        return outputs.cast(schema)
+    table = pa.Table.from_batches(list(inputs), schema=kept)
+    return pa.Table.from_arrays([*table.columns, *outputs.columns], schema=schema)
+
+
+def results_of(table: pa.Table, prefix: str, keys: Sequence[str]) -> Iterator[Result]:
+    """The results that a finished part holds; `keys` are its rows' request keys, in order."""
+    columns: dict[str, list[Any]] = {}
+    for name, kind in OUTPUT_FIELDS:
+        column = table[prefix + name]
+        if pa.types.is_timestamp(kind):
+            column = column.cast(pa.int64())
+        columns[name] = column.to_pylist()
+    columns["finished_at"] = [value and value / 1000 for value in columns["finished_at"]]
+    names = list(columns)
+    for key, *values in zip(keys, *columns.values(), strict=True):
+        yield Result(key=key, **dict(zip(names, values, strict=True)))

@@ -1,0 +1,204 @@
+"""The order of a row's way, and nothing else. Read this file first.
+
+    row      dataset      in order, bounded; blocks already sealed are skipped
+    turn     intake       whose turn is it: new rows, and parked ones whose time has come
+    request  template     Row -> Request, checked before any money is spent
+    admit    health       in an outage everybody waits and one probes
+             limits       pace and tokens: waits here, never later
+    reply    client       one HTTP call -> Reply, or one of our errors
+             verdict      of an error: try again, fail the row, or stop the run
+             retry        parks the row and frees its worker; every attempt pays the limits again
+    result   bill         success or final failure; never a missing row
+    journal  journal      on disk before it counts
+    seal     seals        complete block -> one part, atomic rename, dataset order
+
+`asking` holds the way from a turn to its result, `keeping` from the result to its part.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
+from typing import TYPE_CHECKING, Protocol
+
+from runner.asking import Asking
+from runner.bill import Bill
+from runner.errors import StopsRun
+from runner.health import Health
+from runner.intake import Intake, Turn
+from runner.limits import Limits, Pace, TokenBudget
+from runner.preflight import Prices
+from runner.retry import Attempts, RetryPolicy
+from runner.verdict import is_dashscope
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+    from runner.client import Client
+    from runner.dataset import Batch
+    from runner.preflight import Preflight
+    from runner.records import Request, Result, Row
+
+# Rows parked for a retry before no new ones are begun: enough for a provider that refuses half of
+# what it is asked, few enough to hold in memory.
+_PARKED_PER_WORKER = 8
+_LEAST_PARKED = 4000
+
+
+class Sink(Protocol):
+    """Where results go: `keeping.Keeping` for a run folder, `handing.Handing` for an iterator."""
+
+    def spans(self, end: int | None) -> list[range]:
+        """The rows to read."""
+        ...
+
+    async def wait_for_room(self) -> None:
+        """Return when another batch may be taken."""
+        ...
+
+    def take(self, batch: Batch, end: int | None) -> list[Row]:
+        """The rows of a batch that are to be asked."""
+        ...
+
+    def before(self, row: int) -> Result | None:
+        """The failed result of a row that is asked again."""
+        ...
+
+    def end(self, rows: int) -> int:
+        """The dataset or the scope ends at `rows`, or where earlier runs have been; that place."""
+        ...
+
+    async def keep(self, result: Result) -> None:
+        """Take over a result."""
+        ...
+
+    async def work(self) -> None:
+        """Whatever keeping needs, until `close`."""
+        ...
+
+    def close(self) -> None:
+        """No more results will come."""
+        ...
+
+
+class Course:
+    """One process's work on a job: read, ask and keep until all is done or something stops it."""
+
+    def __init__(
+        self,
+        flight: Preflight,
+        sink: Sink,
+        client: Client,
+        *,
+        fill: Callable[[Row], Request],
+        columns: frozenset[str],
+        say: Callable[[str], None],
+    ) -> None:
+        self._flight = flight
+        self._sink = sink
+        self._say = say
+        self._columns = columns
+        self._loop = asyncio.get_running_loop()
+        self._workers: list[asyncio.Task[None]] = []
+        self._prices = Prices(flight.facts_of, flight.facts.name, flight.job.params)
+        self.reason: StopsRun | None = None  # why it stopped before the end
+        limits, settings = flight.limits, flight.job.limits
+        self.rows = flight.rows  # in scope; None until the dataset has been read to its end
+        self.health = Health(max_outage_s=settings.max_outage_s)
+        self.intake: Intake[Attempts] = Intake(
+            most_parked=max(_LEAST_PARKED, limits.workers * _PARKED_PER_WORKER)
+        )
+        self.asking = Asking(
+            intake=self.intake,
+            fill=fill,
+            limits=Limits(
+                Pace(limits.per_second, ramp=limits.ramp) if limits.per_second else None,
+                TokenBudget(limits.tokens_per_minute) if limits.tokens_per_minute else None,
+            ),
+            health=self.health,
+            client=client,
+            policy=RetryPolicy(settings.max_attempts),
+            prices=self._prices,
+            dashscope=not flight.endpoint.custom or is_dashscope(flight.endpoint.base_url),
+            keep=sink.keep,
+            stop=self.stop,
+            say=say,
+        )
+
+    async def go(self) -> None:
+        """Work until there is nothing left or `stop` was called; `reason` tells which.
+
+        Raises MachineFault when a result could not be kept: nothing is sent after that.
+        """
+        try:
+            async with asyncio.TaskGroup() as tasks:
+                keeping = tasks.create_task(self._sink.work())
+                reading = tasks.create_task(self._read())
+                self._workers = [
+                    tasks.create_task(self.asking.work())
+                    for _ in range(self._flight.limits.workers)
+                ]
+                await asyncio.wait(self._workers)
+                reading.cancel()
+                self._sink.close()
+                await keeping
+        except* StopsRun as stops:
+            raise stops.exceptions[0] from None
+
+    def stop(self, reason: StopsRun) -> None:
+        """Begin nothing more and let the replies on their way land, for as long as drain_s."""
+        if self.reason is not None:
+            return
+        self.reason = reason
+        self.asking.close()
+        drain_s = self._flight.job.limits.drain_s
+        if self.asking.in_flight:
+            self._say(
+                f"Stopping: {self.asking.in_flight} replies are on their way; waiting up to "
+                f"{drain_s:.0f} s for them."
+            )
+        self._loop.call_later(drain_s, self.stop_now)
+
+    def stop_now(self) -> None:
+        """Give up the replies on their way; they will be asked again."""
+        for worker in self._workers:
+            worker.cancel()
+
+    async def _read(self) -> None:
+        flight = self._flight
+        batches = flight.dataset.batches(
+            columns=self._columns, keep=flight.inputs.names, spans=self._sink.spans(flight.end)
+        )
+        with ThreadPoolExecutor(1, thread_name_prefix="penstock-read") as thread:
+            try:
+                await self._hand_over(batches, thread)
+            finally:
+                # The generator may still be running there; it is closed where it runs.
+                await asyncio.shield(self._loop.run_in_executor(thread, _close, batches))
+
+    async def _hand_over(self, batches: Iterator[Batch], thread: ThreadPoolExecutor) -> None:
+        """Move batches from the reading thread into the sink and the intake, one ahead."""
+        ahead = self._loop.run_in_executor(thread, next, batches, None)
+        last_row = 0
+        while (batch := await ahead) is not None:
+            ahead = self._loop.run_in_executor(thread, next, batches, None)
+            await self._sink.wait_for_room()
+            last_row = batch.start + len(batch.rows)
+            self.intake.add([self._turn(row) for row in self._sink.take(batch, self._flight.end)])
+            await self.intake.wait_hungry()
+        if self.rows is None:
+            self.rows = self._sink.end(last_row)
+        self.intake.end()
+        self.asking.check_held()
+
+    def _turn(self, row: Row) -> Turn[Attempts]:
+        before = self._sink.before(row.index)
+        currency = self._prices.currency
+        bill = Bill(currency) if before is None else Bill.of(before, currency)
+        return Turn(row, Attempts(), bill)
+
+
+def _close(batches: Iterator[Batch]) -> None:
+    with suppress(AttributeError):
+        batches.close()  # type: ignore[attr-defined]  # a generator has it

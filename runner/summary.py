@@ -1,0 +1,96 @@
+"""What a run has come to: the JSON of summary.json, `status` and `--json`."""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import orjson
+
+from runner.durable import replace_file
+from runner.tally import Tally
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+# What the exit status of a finished process says, and what the run is called then.
+STATE_OF_STATUS = {0: "finished", 1: "finished", 3: "stopped", 4: "stopped", 5: "stopped"}
+
+
+@dataclass(slots=True)
+class Summary:
+    """A run at one moment. Made by `run`, shown by the commands, kept in summary.json."""
+
+    run: str  # the folder, or the file that stands for it
+    state: str  # running, waiting, paused, draining, interrupted, stopped, finished, dead
+    rows: int | None  # rows in scope; None while the dataset has not been read to its end
+    tally: Tally
+    elapsed_s: float  # of this process
+    stopped_by: str | None = None  # what ended it: the error's class in words
+    stopped_at: float | None = None  # seconds since the epoch
+    message: str | None = None
+    next: str | None = None  # the command to go on with
+    exit_status: int | None = None  # None while it runs
+    rehearsal: bool = False
+    in_flight: int = 0
+    parked: int = 0
+    export: str | None = None
+
+    @property
+    def pending(self) -> int | None:
+        """Rows without a result; None while the number of rows is unknown."""
+        return None if self.rows is None else max(0, self.rows - self.tally.rows)
+
+    def to_json(self) -> dict[str, Any]:
+        """The documented keys of `--json`."""
+        tally = self.tally
+        return {
+            "run": self.run,
+            "state": self.state,
+            "rows": self.rows,
+            "succeeded": tally.succeeded,
+            "failed": tally.failed,
+            "pending": self.pending,
+            "truncated": tally.truncated,
+            "requests": tally.requests,
+            "retries": tally.retries,
+            "unmetered_attempts": tally.unmetered_attempts,
+            "prompt_tokens": tally.prompt_tokens,
+            "completion_tokens": tally.completion_tokens,
+            "total_tokens": tally.total_tokens,
+            "cost": tally.cost,
+            "currency": tally.currency,
+            "elapsed_s": round(self.elapsed_s, 3),
+            "stopped_by": self.stopped_by,
+            "stopped_at": self.stopped_at,
+            "message": self.message,
+            "next": self.next,
+        }
+
+    def write(self, path: Path) -> None:
+        """Put the summary in its file, in one step."""
+        data = {
+            **self.to_json(),
+            "exit_status": self.exit_status,
+            "rehearsal": self.rehearsal,
+            "in_flight": self.in_flight,
+            "parked": self.parked,
+            "export": self.export,
+            "written_at": time.time(),
+            "tally": self.tally.to_json(),
+        }
+        final = self.exit_status is not None
+        replace_file(path, orjson.dumps(data, option=orjson.OPT_INDENT_2) + b"\n", durable=final)
+
+    @classmethod
+    def read(cls, path: Path) -> Summary | None:
+        """The summary that was last written, or None when there is none."""
+        try:
+            data = orjson.loads(path.read_bytes())
+            return cls(
+                tally=Tally.from_json(data["tally"]),
+                **{name: data[name] for name in cls.__slots__ if name != "tally"},
+            )
+        except (FileNotFoundError, orjson.JSONDecodeError, KeyError):
+            return None
