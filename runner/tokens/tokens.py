@@ -6,7 +6,7 @@ import json
 import unicodedata
 from typing import TYPE_CHECKING, Any
 
-from runner.vocabularies import Tokenizer, load_tokenizer
+from runner.tokens.vocabularies import Tokenizer, load_tokenizer
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
