@@ -1,0 +1,3 @@
+from runner.client.client import Client
+
+__all__ = ["Client"]

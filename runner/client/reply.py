@@ -1,0 +1,175 @@
+"""What does the body of an answer say? Completion and error objects, turned into our shapes.
+
+Shapes as in the user's document (seed, "返回參數說明" and "異常響應樣本"), and as other servers
+vary them.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from typing import Any, NamedTuple
+
+import orjson
+
+from runner.records import Reply, Usage
+
+_TITLE = re.compile(rb"<title[^>]*>(.*?)</title", re.IGNORECASE | re.DOTALL)
+_WORDS = 300  # characters of an unreadable body that are worth showing
+_TOO_BIG = 2**53
+
+
+class ErrorSaid(NamedTuple):
+    """An error object in the server's own words; "" where it gave none."""
+
+    code: str
+    message: str
+    request_id: str | None
+
+
+def mended(text: str) -> str:
+    """`text` with the halves of surrogate pairs joined, and lone ones made U+FFFD."""
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        return text.encode("utf-16", "surrogatepass").decode("utf-16", "replace")
+    return text
+
+
+def load_odd_json(body: bytes) -> Any:
+    """JSON that orjson refuses: lone surrogates (kept), NaN and Infinity (None), broken UTF-8.
+
+    Raises ValueError for what is no JSON at all.
+    """
+    try:
+        return json.loads(body.decode("utf-8-sig", "replace"), parse_constant=lambda _: None)
+    except RecursionError:
+        raise ValueError("nested too deeply") from None
+
+
+def mend(found: Any) -> Any:
+    """The same data with every text `mended`."""
+    return orjson.loads(mended(json.dumps(found, ensure_ascii=False)))
+
+
+def load_json(body: bytes) -> Any:
+    """The JSON value in `body`, its texts fit to be encoded again. Raises ValueError."""
+    try:
+        return orjson.loads(body)
+    except orjson.JSONDecodeError:
+        return mend(load_odd_json(body))
+
+
+def read_usage(found: object) -> Usage | None:
+    """The `usage` object of an answer; None when it tells nothing."""
+    if not isinstance(found, dict):
+        return None
+    if not (found.get("total_tokens") or found.get("prompt_tokens")):
+        return None
+    prompt, completion = _count(found, "prompt_tokens"), _count(found, "completion_tokens")
+    return Usage(
+        prompt,
+        completion,
+        _count(found, "total_tokens") or prompt + completion,
+        _count(found.get("prompt_tokens_details"), "cached_tokens"),
+        _count(found.get("completion_tokens_details"), "reasoning_tokens"),
+    )
+
+
+def read_reply(
+    found: Any, *, request_id: str | None, latency_s: float, ttft_s: float | None = None
+) -> Reply | None:
+    """The Reply in a completion object; None when it has no choices to read."""
+    choices = found.get("choices") if isinstance(found, dict) else None
+    if not isinstance(choices, list) or not choices or not isinstance(choices[0], dict):
+        return None
+    first = choices[0]
+    message = first.get("message")
+    if not isinstance(message, dict):
+        message = {}
+    tool_calls = message.get("tool_calls") or None
+    return Reply(
+        completion=_text(message, tool_calls),
+        reasoning=_joined(message.get("reasoning_content") or message.get("reasoning")) or None,
+        tool_calls=_json_text(tool_calls) if tool_calls else None,
+        choices=_json_text(choices) if len(choices) > 1 or first.get("logprobs") else None,
+        finish_reason=_name(first.get("finish_reason")),
+        model=_name(found.get("model")),
+        response_id=_name(found.get("id")),
+        created=_whole(found.get("created")),
+        usage=read_usage(found.get("usage")),
+        request_id=request_id or _name(found.get("request_id")),
+        latency_s=latency_s,
+        ttft_s=ttft_s,
+    )
+
+
+def find_error(found: Any) -> ErrorSaid | None:
+    """The error in an answer's JSON, however the server wraps it; None when there is none.
+
+    `{"error": {...}}` as in the seed; `{"error": "text"}`; `{"code", "message", "request_id"}` as
+    in the provider's own protocol; `{"detail": ...}` from frameworks in front of a model.
+    """
+    if not isinstance(found, dict):
+        return None
+    inner = found.get("error")
+    if not inner:
+        if found.get("choices"):
+            return None
+        inner = found if found.get("message") or found.get("code") else found.get("detail")
+    if not inner:
+        return None
+    request_id = _name(found.get("request_id") or found.get("id"))
+    if not isinstance(inner, dict):
+        return ErrorSaid("", inner if isinstance(inner, str) else _json_text(inner), request_id)
+    code, message = inner.get("code") or inner.get("type") or "", inner.get("message") or ""
+    return ErrorSaid(
+        str(code), message if isinstance(message, str) else _json_text(message), request_id
+    )
+
+
+def first_words(body: bytes) -> str:
+    """What a person needs of a page or a text that is no JSON: its title, else its first line."""
+    title = _TITLE.search(body)
+    if title:
+        line = " ".join(title[1].decode("utf-8", "replace").split())
+    else:
+        line = next(iter(body.decode("utf-8", "replace").strip().splitlines()), "")
+    return line if len(line) <= _WORDS else line[:_WORDS] + "..."
+
+
+def _text(message: dict[str, Any], tool_calls: object) -> str | None:
+    text = _joined(message.get("content"))
+    if not text and not tool_calls:
+        return _joined(message.get("refusal")) or ""
+    # Some servers send "" beside tool calls; there is no completion then.
+    return text or None
+
+
+def _joined(content: object) -> str | None:
+    """Content as text; a list of parts gives its texts, joined."""
+    if content is None or isinstance(content, str):
+        return content
+    if not isinstance(content, list):
+        return _json_text(content)
+    parts = (part.get("text") if isinstance(part, dict) else part for part in content)
+    return "".join(part for part in parts if isinstance(part, str))
+
+
+def _count(found: object, name: str) -> int:
+    return (_whole(found.get(name)) or 0) if isinstance(found, dict) else 0
+
+
+def _whole(value: object) -> int | None:
+    """A number that fits the output's int64 columns."""
+    if isinstance(value, float) and value.is_integer():
+        value = int(value)
+    return value if isinstance(value, int) and abs(value) < _TOO_BIG else None
+
+
+def _name(value: object) -> str | None:
+    return value if value is None or isinstance(value, str) else str(value)
+
+
+def _json_text(value: object) -> str:
+    return orjson.dumps(value).decode()
