@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from functools import cache
 from typing import TYPE_CHECKING, Any
 
+import orjson
 import pyarrow as pa
 
 from runner.dataset import open_dataset
@@ -14,8 +15,9 @@ from runner.errors import JobError
 from runner.output import output_schema
 from runner.pacing import choose_limits
 from runner.prices import cost_pico
-from runner.providers import Providers, read_key
+from runner.providers import Providers, check_params, read_key, row_check
 from runner.template import compile_template
+from runner.verdict import is_dashscope
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
@@ -23,12 +25,14 @@ if TYPE_CHECKING:
     from runner.dataset import Dataset
     from runner.job import Job
     from runner.pacing import ChosenLimits
-    from runner.providers import Endpoint, Key, ModelFacts
+    from runner.providers import Endpoint, Findings, Key, ModelFacts, ParameterTable
     from runner.records import Request, Usage
     from runner.template import Template
 
 # A rehearsal's key: the stand-in server takes any.
 REHEARSAL_KEY = "sk-rehearsal"
+_STUDIO = "model-studio"
+_SAYS_THINKING = b'"enable_thinking":'
 
 
 class Prices:
@@ -39,6 +43,8 @@ class Prices:
     ) -> None:
         self._facts_of = facts_of
         self._params = params
+        own = "enable_thinking" in params.get("from_columns", {})
+        self._rows_may_say = own or "enable_thinking" not in params
         price = facts_of(model).price
         self.currency = price.currency if price is not None else None
 
@@ -47,7 +53,15 @@ class Prices:
         facts = self._facts_of(request.model)
         if facts.price is None or facts.price.currency != self.currency:
             return None
-        return cost_pico(usage, facts.price, thinking=reasoned or facts.thinks(self._params))
+        thinking = reasoned or facts.thinks(self._params_of(request))
+        return cost_pico(usage, facts.price, thinking=thinking)
+
+    def _params_of(self, request: Request) -> Mapping[str, Any]:
+        """The job's parameters, or the row's own where they say whether the model thinks."""
+        if self._rows_may_say and _SAYS_THINKING in request.body:
+            own: dict[str, Any] = orjson.loads(request.body)
+            return own
+        return self._params
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,8 +77,10 @@ class Preflight:
     facts_of: Callable[[str], ModelFacts]  # of any model a row may name
     limits: ChosenLimits
     stream: bool
-
     total_rows: int | None  # of the dataset; None until it has been read to its end
+    parameters: ParameterTable  # what may be sent to the endpoint
+    warnings: tuple[str, ...] = ()  # of the parameters, for the person who starts the run
+    notes: tuple[str, ...] = ()  # likewise, worth knowing
 
     @property
     def end(self) -> int | None:
@@ -77,9 +93,23 @@ class Preflight:
         """Rows in scope; None while the dataset's length is unknown."""
         return self.end if self.total_rows is not None else None
 
+    @property
+    def dashscope(self) -> bool:
+        """Whether the endpoint is Model Studio, whatever stands in between."""
+        return _is_dashscope(self.endpoint)
+
     def read_key(self) -> Key:
         """The API key, from where the job says. Raises JobError."""
         return read_key(self.job, self.endpoint, os.environ)
+
+    def template_for(self, job: Job) -> Template:
+        """The template of a job that differs in what it asks. Raises JobError."""
+        columns, default = self.dataset.schema.names, self.endpoint.default_model
+        check = row_check(self.parameters, self.facts_of, streamed=self.stream)
+        template = compile_template(job, columns, default_model=default, check=check)
+        facts = self.facts_of(job.model or default or "")
+        _check(job, template, facts, self.parameters, streamed=self.stream)
+        return template
 
 
 def prepare(job: Job, paths: Sequence[str], *, providers_file: str | None = None) -> Preflight:
@@ -89,7 +119,6 @@ def prepare(job: Job, paths: Sequence[str], *, providers_file: str | None = None
     dataset = open_dataset(paths, csv_delimiter=job.csv_delimiter, csv_encoding=job.csv_encoding)
     names = dataset.schema.names
     job = job.model_copy(update={"id_column": _id_column(job, names)})
-    template = compile_template(job, names, default_model=endpoint.default_model)
     inputs = _kept(job, dataset.schema)
     output_schema(inputs, job.prefix)  # raises on a clash of names
 
@@ -98,12 +127,66 @@ def prepare(job: Job, paths: Sequence[str], *, providers_file: str | None = None
         return providers.model(endpoint, model)
 
     facts = facts_of(job.model or endpoint.default_model or "")
-    stream = facts.must_stream(job.params) if job.stream is None else job.stream
-    limits = choose_limits(job.limits, facts)
-    total_rows = dataset.total_rows
+    stream = facts.must_stream(job.fixed_params) if job.stream is None else job.stream
+    parameters = providers.parameters(endpoint, dashscope=_is_dashscope(endpoint))
+    check = row_check(parameters, facts_of, streamed=stream)
+    template = compile_template(job, names, default_model=endpoint.default_model, check=check)
+    found = _check(job, template, facts, parameters, streamed=stream)
     return Preflight(
-        job, dataset, inputs, template, endpoint, facts, facts_of, limits, stream, total_rows
+        job,
+        dataset,
+        inputs,
+        template,
+        endpoint,
+        facts,
+        facts_of,
+        choose_limits(job.limits, facts),
+        stream,
+        dataset.total_rows,
+        parameters,
+        warnings=found.warnings,
+        notes=found.notes + _models_from_column(job, facts),
     )
+
+
+def _models_from_column(job: Job, facts: ModelFacts) -> tuple[str, ...]:
+    column = job.column_params.get("model")
+    if column is None:
+        return ()
+    usual = f"{facts.name} where it is empty" if facts.name else "a row without one fails"
+    note = f"each row's model is in the column {column} ({usual}); all share one pace"
+    return (note,)
+
+
+def _is_dashscope(endpoint: Endpoint) -> bool:
+    by_table = endpoint.provider == _STUDIO and not endpoint.custom
+    return by_table or is_dashscope(endpoint.base_url)
+
+
+def _check(
+    job: Job, template: Template, facts: ModelFacts, table: ParameterTable, *, streamed: bool
+) -> Findings:
+    """What is to be said of the job's parameters. Raises JobError if they would be refused."""
+    columns = list(job.column_params)
+    if template.whole_requests and job.model is None:
+        columns.append("model")
+    found = check_params(
+        job.fixed_params,
+        facts,
+        table,
+        streamed=streamed,
+        says_json=template.says_json,
+        from_columns=columns,
+        whole_requests=template.whole_requests,
+    )
+    if found.refusals:
+        raise JobError(
+            "the provider would refuse this job (--param; job file: params):\n  "
+            + "\n  ".join(found.refusals)
+            + "\nWhere such a rule no longer holds, a file for --providers lifts it: "
+            f'[{table.name}.parameters] NAME = {{ level = "off" }}, or [{table.name}.rules]'
+        )
+    return found
 
 
 def _id_column(job: Job, names: Sequence[str]) -> str | None:

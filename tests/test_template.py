@@ -256,3 +256,136 @@ def test_a_file_that_cannot_be_read_is_named(tmp_path: Path) -> None:
         with pytest.raises(JobError, match=told) as caught:
             read_value(value)
         assert value in str(caught.value)
+
+
+def own(**sources: str) -> dict[str, Any]:
+    return {"from_columns": sources}
+
+
+@given(
+    cells=st.dictionaries(st.sampled_from(["t", "s", "m"]), st.none() | st.text(max_size=6)),
+    params=st.dictionaries(st.sampled_from(["temperature", "seed", "最大"]), JSON_VALUES),
+    named=st.booleans(),
+)
+def test_a_body_with_its_own_parameters_is_what_encoding_it_whole_gives(
+    cells: dict[str, str | None], params: dict[str, Any], *, named: bool
+) -> None:
+    sources = {"temperature": "t", "stop": "s"} | ({"model": "m"} if named else {})
+    row = dict.fromkeys(["t", "s", "m"]) | cells
+    asked = {**params, **own(**sources)}
+    model = (named and (row["m"] or "").strip()) or "qwen-plus"
+    values: dict[str, Any] = {}
+    for name, column in (("temperature", "t"), ("stop", "s")):
+        text = (row[column] or "").strip() and row[column]
+        try:
+            value = orjson.loads(text or "null")
+        except orjson.JSONDecodeError:
+            value = text
+        if value is not None:
+            whole = isinstance(value, float) and value.is_integer() and abs(value) < 2**53
+            values[name] = int(value) if whole else value
+    by_source: list[tuple[dict[str, Any], dict[str, Any]]] = [
+        ({"text": "hi"}, {"prompt": "{{ text }}"}),
+        ({"messages": HI}, {}),
+        ({"body": {"model": "qwen-plus", "messages": HI}}, {}),
+    ]
+    for more, settings in by_source:
+        request = fill({**row, **more}, params=asked, **settings)
+        assert request.body == orjson.dumps({"model": model, "messages": HI, **params, **values})
+        assert request.model == model
+
+
+def test_the_columns_of_parameters_are_read_and_told() -> None:
+    columns = ["text", "temp", "which", "spare"]
+    template = compile_for(
+        columns, prompt="{{ text }}", params=own(temperature="temp", model="which")
+    )
+    assert template.columns == {"text", "temp", "which"}
+    assert template.describe.endswith("parameters from columns: temperature (temp), model (which)")
+
+
+def test_an_empty_cell_leaves_the_parameter_out_or_to_what_the_job_says() -> None:
+    settings: dict[str, Any] = {"prompt": "hi", "params": {"n": 1, **own(temperature="t", n="k")}}
+    assert "temperature" not in body({"t": None, "k": ""}, **settings)
+    assert body({"t": "0.5", "k": None}, **settings)["n"] == 1
+    assert body({"t": "0.5", "k": "2"}, **settings)["n"] == 2
+    assert "from_columns" not in body({"t": "0.5", "k": "2"}, **settings)
+
+
+def test_a_rows_own_parameters_are_part_of_its_key() -> None:
+    params = own(temperature="t", model="m")
+    cells = [("0.1", None), ("0.2", None), ("0.1", "qwen-flash"), (0.1, ""), ("0.10", "qwen-plus")]
+    keys = [fill({"t": t, "m": m}, prompt="hi", params=params).key for t, m in cells]
+    assert len(set(keys)) == 3
+    assert keys[0] == keys[3] == keys[4]
+
+
+def test_a_rows_own_lie_over_a_bodys_and_the_jobs() -> None:
+    cells = {"body": {"model": "a", "messages": HI, "temperature": 1, "top_p": 0.5}, "t": 0.1}
+    params = {"temperature": 0.7, "seed": 1, **own(temperature="t")}
+    assert body(cells, params=params) == {
+        "model": "a",
+        "messages": HI,
+        "temperature": 0.1,
+        "top_p": 0.5,
+        "seed": 1,
+    }
+
+
+@pytest.mark.parametrize("more", [{"text": "hi"}, {"messages": HI}, {"body": {"messages": HI}}])
+def test_a_row_that_the_check_refuses_fails_unsent(more: dict[str, Any]) -> None:
+    job = Job.build({"params": {"seed": 1, **own(temperature="t", model="m")}})
+    if "text" in more:
+        job = job.model_copy(update={"prompt": "{{ text }}"})
+    asked: list[tuple[str, dict[str, Any]]] = []
+
+    def check(model: str, params: Any) -> str | None:
+        asked.append((model, dict(params)))
+        return "temperature: too high" if params["temperature"] > 1 else None
+
+    template = compile_template(job, ["t", "m", *more], default_model="usual", check=check)
+    template.fill(Row(0, {"t": 1, "m": None, **more}))
+    with pytest.raises(FailsRow, match="too high") as caught:
+        template.fill(Row(1, {"t": 5, "m": "other", **more}))
+    assert caught.value.error_type == "bad_request"
+    assert asked == [
+        ("usual", {"seed": 1, "temperature": 1}),
+        ("other", {"seed": 1, "temperature": 5}),
+    ]
+
+
+def test_rows_may_be_the_only_ones_to_name_a_model() -> None:
+    job = Job.build({"prompt": "hi", "params": own(model="m")})
+    template = compile_template(job, ["m"], default_model=None)
+    assert template.fill(Row(0, {"m": "mine"})).model == "mine"
+    with pytest.raises(FailsRow, match="names no model") as caught:
+        template.fill(Row(1, {"m": ""}))
+    assert caught.value.error_type == "bad_request"
+
+
+@pytest.mark.parametrize("name", ["messages", "stream", "extra_body", "from_columns"])
+def test_what_is_no_parameter_cannot_come_from_a_column(name: str) -> None:
+    with pytest.raises(JobError, match=f"params.from_columns, {name}: "):
+        compile_for(["prompt"], params=own(**{name: "prompt"}))
+
+
+@pytest.mark.parametrize(
+    ("columns", "settings", "says"),
+    [
+        (["t"], {"prompt": "as JSON"}, True),
+        (["t"], {"prompt": "hi"}, False),
+        (["t"], {"prompt": "hi", "system": "be brief"}, False),
+        (["t"], {"prompt": "hi", "system": "{{ t }}"}, None),
+        (["t"], {"prompt": "{{ t }}"}, None),
+        (["json"], {"prompt": "{{ json }}"}, None),
+        (["t"], {"prompt": "{{ t }} in Json"}, True),
+        (["prompt"], {}, None),
+        (["prompt"], {"system": "Answer in json."}, True),
+        (["messages"], {"system": "hi"}, None),
+        (["body"], {}, None),
+    ],
+)
+def test_it_knows_whether_its_own_words_mention_json(
+    columns: list[str], settings: dict[str, Any], says: bool | None
+) -> None:
+    assert compile_for(columns, **settings).says_json is says

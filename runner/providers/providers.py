@@ -14,6 +14,7 @@ from urllib.parse import urlsplit
 
 from runner.errors import JobError
 from runner.providers.models import ModelFacts, facts_of, limits_of
+from runner.providers.parameters import ParameterTable
 from runner.providers.price_list import price_of
 from runner.providers.tables import Table, built_in, laid_over, meant, read_own
 
@@ -22,6 +23,8 @@ if TYPE_CHECKING:
 
     from runner.job import Job
 
+_STUDIO = "model-studio"
+_PLAIN = "openai-compatible"
 _WORKSPACE = "{workspace}"
 _HOST_LABEL = re.compile(r"[A-Za-z0-9]([A-Za-z0-9-]{0,61}[A-Za-z0-9])?")
 _VARIABLE = re.compile(r"[A-Za-z_][A-Za-z0-9_]{0,79}")
@@ -119,6 +122,19 @@ class Providers:
         limits_hold = not endpoint.custom or "regions" not in table
         return facts_of(table, endpoint.facts_region, endpoint.currency, name, limits=limits_hold)
 
+    def parameters(self, endpoint: Endpoint, *, dashscope: bool) -> ParameterTable:
+        """What may be sent to this endpoint.
+
+        `dashscope` says that it is Model Studio, by whatever provider's name; elsewhere nothing is
+        refused that Model Studio alone refuses.
+        """
+        named = endpoint.provider
+        if dashscope:
+            named = _STUDIO
+        elif named == _STUDIO or "parameters" not in self._table(named):
+            named = _PLAIN
+        return ParameterTable(named, self._table(named))
+
     def _table(self, provider: str) -> Table:
         if provider not in self._tables:
             raise JobError(
@@ -178,6 +194,8 @@ def _check(table: Table, own: Table, place: str) -> None:
                     price_of(table, region, currency, where)
         for where in own.get("models", {}):
             facts_of(table, None, None, where, limits=False)
+        where = "its parameters and rules"
+        ParameterTable("", table)
     except (JobError, TypeError, ValueError, AttributeError) as error:
         raise JobError(f"{place}, {where}: {error}") from None
 

@@ -20,16 +20,25 @@ if TYPE_CHECKING:
 Table = dict[str, Any]
 
 _BUILT_IN = Path(__file__).with_name("providers.toml")
+_PARAMETERS = Path(__file__).with_name("parameters.toml")
 _HEADINGS = {
     *("title", "api_key_env", "key_help", "default_region", "default_model", "refused_keys"),
     *("regions", "models", "retired", "limits", "cache", "batch", "prices"),
+    *("sources", "parameters", "rules"),
 }
 
 
 @cache
 def built_in() -> Table:
-    """providers.toml, parsed once a process (about 3 ms). Not to be changed by its readers."""
-    return tomllib.loads(_BUILT_IN.read_text("utf-8"), parse_float=Decimal)
+    """providers.toml and parameters.toml, parsed once a process (about 4 ms).
+
+    Not to be changed by its readers.
+    """
+    providers, parameters = (
+        tomllib.loads(path.read_text("utf-8"), parse_float=Decimal)
+        for path in (_BUILT_IN, _PARAMETERS)
+    )
+    return laid_over(providers, parameters)
 
 
 def read_own(path: str, place: str) -> Table:

@@ -45,7 +45,7 @@ def read_request(cell: object, column: str) -> dict[str, Any]:
         )
     typed = request is cell
     messages = _checked(request["messages"], f"{column}.messages", typed=typed)
-    fields = _drop_nulls(request) if typed else request
+    fields = drop_nulls(request) if typed else request
     return {
         name: messages if name == "messages" else field
         for name, field in fields.items()
@@ -114,18 +114,19 @@ def _says_something(message: Message) -> bool:
 
 
 def _without_null_fields(message: Message) -> Message:
-    kept: Message = _drop_nulls(message)
+    kept: Message = drop_nulls(message)
     if message.get("tool_calls") and "content" in message:
         # beside tool calls the protocol wants the field, and its value is null
         kept.setdefault("content", None)
     return kept
 
 
-def _drop_nulls(value: Any) -> Any:
+def drop_nulls(value: Any) -> Any:
+    """A struct without its null fields, at every depth; the elements of lists stay."""
     if isinstance(value, dict):
-        return {name: _drop_nulls(field) for name, field in value.items() if field is not None}
+        return {name: drop_nulls(field) for name, field in value.items() if field is not None}
     if isinstance(value, list):
-        return [_drop_nulls(entry) for entry in value]
+        return [drop_nulls(entry) for entry in value]
     return value
 
 

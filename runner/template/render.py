@@ -30,6 +30,7 @@ class Rendering:
 
     columns: frozenset[str]  # the dataset columns that it reads
     constant: str | None  # its text, where it reads no column
+    literal: str  # what of it stands there whatever the cells hold, or may: all that is no variable
     render: Callable[[Mapping[str, Any]], str]  # raises FailsRow: "template"
 
 
@@ -55,10 +56,11 @@ def compile_text(text: str, *, flag: str, columns: Sequence[str]) -> Rendering:
         raise JobError(f"{flag}: the template is nested too deeply") from None
     needed = _columns_read(tree, names, text, flag, columns)
     render = _renderer(template, tree, flag, has_row=_ROW in names and _ROW not in columns)
+    literal = "".join(data.data for data in tree.find_all(nodes.TemplateData))
     if needed:
-        return Rendering(needed, None, render)
+        return Rendering(needed, None, literal, render)
     try:
-        return Rendering(needed, render({}), render)
+        return Rendering(needed, render({}), literal, render)
     except FailsRow as error:
         raise JobError(error.message) from None
 

@@ -3,12 +3,12 @@
 What is asked comes from the job's prompt template, else from the dataset itself: a column
 `messages`, `prompt` or `body`, in this order. The bytes of a body are the same for the same
 question, since a row's key is made of them: model, messages, then the parameters in the job's
-order.
+order, those of the row's own columns last.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from hashlib import blake2b
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -17,17 +17,23 @@ import orjson
 
 from runner.errors import FailsRow, JobError
 from runner.records import Request, Row
-from runner.template.messages import read_messages, read_request, with_system
-from runner.template.render import Rendering, as_text, compile_text, list_columns
+from runner.template.render import compile_text, list_columns
+from runner.template.row_params import compile_row_params
+from runner.template.writers import (
+    prompt_column,
+    with_row_params,
+    write_from_body,
+    write_from_messages,
+    write_from_prompt,
+)
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping, Sequence
+    from collections.abc import Iterable, Mapping, Sequence
 
     from runner.job import Job
-
-    Cells = Mapping[str, Any]
-    # Cells -> the body and the model that it names; raises FailsRow
-    Writer = Callable[[Cells], tuple[bytes, str]]
+    from runner.template.render import Rendering
+    from runner.template.row_params import Check, RowParams
+    from runner.template.writers import Writer
 
 # Keys of a request that are not set as parameters, and where they are set instead.
 _NOT_PARAMS = {
@@ -37,6 +43,7 @@ _NOT_PARAMS = {
     "stream": "choose with --stream or --no-stream (job file: stream)",
     "stream_options": "leave it out; a streamed answer always brings its usage",
     "extra_body": "write its keys as parameters of their own; only the SDKs wrap them",
+    "from_columns": "it names columns, and is none itself",
 }
 
 
@@ -46,47 +53,51 @@ class Template:
 
     columns: frozenset[str]  # the dataset columns that fill() needs
     describe: str  # one line for the start of a run: where the prompts come from
+    says_json: bool | None  # whether a message has the word JSON; None: only the rows know
+    whole_requests: bool  # whether rows may bring parameters that the job does not name
     _write: Writer
 
     def fill(self, row: Row) -> Request:
-        """The request for a row. Raises FailsRow: "input", "empty_prompt", "template"."""
+        """The request for a row.
+
+        Raises FailsRow: "input", "empty_prompt", "template", "bad_request" (its own parameters).
+        """
         if row.flaw is not None:
             raise FailsRow("input", row.flaw)
         body, model = self._write(row.cells)
         return Request(row.index, body, blake2b(body, digest_size=16).hexdigest(), model)
 
 
-def compile_template(job: Job, columns: Sequence[str], *, default_model: str | None) -> Template:
+def compile_template(
+    job: Job, columns: Sequence[str], *, default_model: str | None, check: Check | None = None
+) -> Template:
     """The template for a job over a dataset with these columns.
 
-    Raises JobError for a template that no row could fill, for parameters with a place of their
-    own, where no model is known, and where nothing says what to ask.
+    `check` says why the provider would refuse a model's request with some parameters, if it would;
+    it is asked about rows that bring parameters of their own. Raises JobError for a template that
+    no row could fill, for parameters with a place of their own, where no model is known, and where
+    nothing says what to ask.
     """
-    tail = _encode_params(job.params)
+    tail = _encode_params(job.fixed_params, job.column_params)
+    own = compile_row_params(job.column_params, job.fixed_params, columns, check)
     system = _compile_system(job.system, columns)
     if job.prompt is None and "messages" not in columns and "prompt" not in columns:
         if "body" not in columns:
             raise JobError(_explain_no_prompt(columns))
-        write = _write_from_body(job, system, default_model)
-        return _assemble({"body"}, "the column body, whole requests", system, write)
-    model = job.model or default_model
+        write = write_from_body(job, system, default_model, own)
+        source = _Source(frozenset({"body"}), "the column body, whole requests", None, write)
+        return _assemble(source, system, own, whole_requests=True)
+    model = job.model or default_model or ("" if "model" in job.column_params else None)
     if model is None:
         raise JobError(
             f"no model is known for the provider {job.provider}: name one with -m/--model "
             "(job file: model)"
         )
-    if job.prompt is None and "messages" in columns:
-        write = _write_from_messages(model, system, tail)
-        return _assemble({"messages"}, "the column messages, sent as it is", system, write)
-    if job.prompt is None:
-        write = _write_from_prompt(model, _prompt_column, system, tail)
-        return _assemble({"prompt"}, "the column prompt, as the user message", system, write)
-    prompt = compile_text(job.prompt, flag="-p/--prompt", columns=columns)
-    if prompt.constant is not None and not prompt.constant.strip():
-        raise JobError("-p/--prompt: the template is blank; there would be nothing to ask")
-    over = ", ".join(sorted(prompt.columns)) or "no column: every row asks the same"
-    write = _write_from_prompt(model, prompt.render, system, tail)
-    return _assemble(prompt.columns, f"prompt template over {over}", system, write)
+    if own is None:
+        return _assemble(_source(job.prompt, columns, model, system, tail), system, None)
+    source = _source(job.prompt, columns, model, system, b"}")
+    source = replace(source, write=with_row_params(source.write, model, own))
+    return _assemble(source, system, own)
 
 
 def read_value(text: str) -> str:
@@ -113,13 +124,64 @@ def read_value(text: str) -> str:
         raise JobError(f"{text}: the file cannot be read: {reason}") from None
 
 
+@dataclass(frozen=True, slots=True)
+class _Source:
+    """Where the prompts come from."""
+
+    columns: frozenset[str]
+    describe: str
+    prompt: Rendering | None  # None: the column's own text or messages
+    write: Writer
+
+
+def _source(
+    prompt: str | None,
+    columns: Sequence[str],
+    model: str,
+    system: Rendering | None,
+    tail: bytes,
+) -> _Source:
+    if prompt is None and "messages" in columns:
+        write = write_from_messages(model, system, tail)
+        describe = "the column messages, sent as it is"
+        return _Source(frozenset({"messages"}), describe, None, write)
+    if prompt is None:
+        write = write_from_prompt(model, prompt_column, system, tail)
+        describe = "the column prompt, as the user message"
+        return _Source(frozenset({"prompt"}), describe, None, write)
+    template = compile_text(prompt, flag="-p/--prompt", columns=columns)
+    if template.constant is not None and not template.constant.strip():
+        raise JobError("-p/--prompt: the template is blank; there would be nothing to ask")
+    over = ", ".join(sorted(template.columns)) or "no column: every row asks the same"
+    write = write_from_prompt(model, template.render, system, tail)
+    return _Source(template.columns, f"prompt template over {over}", template, write)
+
+
 def _assemble(
-    needed: set[str] | frozenset[str], describe: str, system: Rendering | None, write: Writer
+    source: _Source,
+    system: Rendering | None,
+    own: RowParams | None,
+    *,
+    whole_requests: bool = False,
 ) -> Template:
+    columns, describe = source.columns, source.describe
     if system is not None:
         over = ", ".join(sorted(system.columns))
         describe += " with a system message" + (f" over {over}" if over else "")
-    return Template(frozenset(needed) | (system.columns if system else set()), describe, write)
+        columns |= system.columns
+    if own is not None:
+        describe += f"; parameters from columns: {own.describe}"
+        columns |= own.columns
+    says_json = _says_json(source.prompt, system)
+    return Template(columns, describe, says_json, whole_requests, source.write)
+
+
+def _says_json(prompt: Rendering | None, system: Rendering | None) -> bool | None:
+    for text in (prompt, system):
+        if text is not None and "json" in (text.constant or text.literal).lower():
+            return True
+    known = prompt is not None and prompt.constant is not None
+    return False if known and (system is None or system.constant is not None) else None
 
 
 def _compile_system(text: str | None, columns: Sequence[str]) -> Rendering | None:
@@ -130,9 +192,14 @@ def _compile_system(text: str | None, columns: Sequence[str]) -> Rendering | Non
     return None if system.constant is not None and not system.constant.strip() else system
 
 
-def _encode_params(params: Mapping[str, Any]) -> bytes:
+def _encode_params(params: Mapping[str, Any], from_columns: Iterable[str]) -> bytes:
     """The parameters as the end of a body, brace included."""
     flaws = [f"--param {name}: {_NOT_PARAMS[name]}" for name in params if name in _NOT_PARAMS]
+    flaws += [
+        f"params.from_columns, {name}: {_NOT_PARAMS[name]}"
+        for name in from_columns
+        if name in _NOT_PARAMS and name != "model"
+    ]
     for name, value in params.items():
         try:
             orjson.dumps({name: value})
@@ -141,92 +208,6 @@ def _encode_params(params: Mapping[str, Any]) -> bytes:
     if flaws:
         raise JobError("\n".join(flaws))
     return b"," + orjson.dumps(params)[1:] if params else b"}"
-
-
-def _prompt_column(cells: Cells) -> str:
-    value = cells.get("prompt")
-    if isinstance(value, list | dict):
-        raise FailsRow(
-            "input",
-            "the column prompt holds a list or an object; name it `messages`, or pick its text "
-            "with -p/--prompt",
-        )
-    try:
-        return str(as_text(value))
-    except UnicodeDecodeError as error:
-        raise FailsRow("input", f"the column prompt is not UTF-8 text: {error}") from None
-
-
-def _write_from_prompt(
-    model: str, prompt: Callable[[Cells], str], system: Rendering | None, tail: bytes
-) -> Writer:
-    # Only the prompt differs from row to row, so only the prompt is encoded for each.
-    opening = b'{"model":' + orjson.dumps(model) + b',"messages":['
-    user, close = b'{"role":"user","content":', b"}]" + tail
-    constant = system.constant if system else ""
-    head = opening + (_encode_system(constant) if constant is not None else b"") + user
-
-    def write(cells: Cells) -> tuple[bytes, str]:
-        text = prompt(cells)
-        if not text or text.isspace():
-            raise FailsRow("empty_prompt", "the prompt is blank in this row; nothing was sent")
-        try:
-            if system is None or system.constant is not None:
-                return head + orjson.dumps(text) + close, model
-            before = opening + _encode_system(system.render(cells)) + user
-            return before + orjson.dumps(text) + close, model
-        except TypeError as error:
-            raise _fail_encoding(error) from None
-
-    return write
-
-
-def _encode_system(text: str) -> bytes:
-    if not text.strip():
-        return b""
-    return b'{"role":"system","content":' + orjson.dumps(text) + b"},"
-
-
-def _write_from_messages(model: str, system: Rendering | None, tail: bytes) -> Writer:
-    head = b'{"model":' + orjson.dumps(model) + b',"messages":'
-
-    def write(cells: Cells) -> tuple[bytes, str]:
-        messages = read_messages(cells.get("messages"), "messages")
-        if system is not None:
-            messages = with_system(messages, system.render(cells))
-        try:
-            return head + orjson.dumps(messages) + tail, model
-        except TypeError as error:
-            raise _fail_encoding(error) from None
-
-    return write
-
-
-def _write_from_body(job: Job, system: Rendering | None, default_model: str | None) -> Writer:
-    def write(cells: Cells) -> tuple[bytes, str]:
-        fields = read_request(cells.get("body"), "body")
-        own = fields.pop("model", None)
-        model = job.model or own or default_model
-        if not isinstance(model, str):
-            raise FailsRow(
-                "input", "the object in the column body names no model; give one with -m/--model"
-            )
-        messages = fields.pop("messages")
-        if system is not None:
-            messages = with_system(messages, system.render(cells))
-        body = {"model": model, "messages": messages, **fields, **job.params}
-        try:
-            return orjson.dumps(body), model
-        except TypeError as error:
-            raise _fail_encoding(error) from None
-
-    return write
-
-
-def _fail_encoding(error: TypeError) -> FailsRow:
-    if "surrogates" in str(error):
-        return FailsRow("template", "the prompt has a lone surrogate (half a character); no UTF-8")
-    return FailsRow("template", f"the request cannot be written as JSON: {error}")
 
 
 def _explain_no_prompt(columns: Sequence[str]) -> str:
