@@ -1,0 +1,80 @@
+"""`penstock export`: a run's rows as one file."""
+
+from __future__ import annotations
+
+import json
+import signal
+import sys
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from jobs.options import json_option
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from runner import Exported
+
+
+@click.command()
+@click.argument("run")
+@click.argument("file", type=click.Path(path_type=Path))
+@click.option(
+    "--only", type=click.Choice(["all", "succeeded", "failed"]), default="all", show_default=True,
+    help="Which of the rows that have a result.",
+)  # fmt: skip
+@click.option("--with-pending", is_flag=True, help="Rows without a result too, their answer empty.")
+@json_option
+def export(*, run: str, file: Path, only: Any, with_pending: bool, as_json: bool) -> int:
+    """Write RUN's rows into FILE: .parquet, .csv or .jsonl, in dataset order.
+
+    RUN is a run folder or the file that -o named. It may still be going on: the file then holds
+    what has been answered so far, and appears in one step.
+    """
+    from runner import export as export_rows
+    from runner import run_folder_of
+
+    folder, _ = run_folder_of(run)
+    with _ended_by_signals():
+        found = export_rows(folder, folder.read_run(), file, only=only, with_pending=with_pending)
+    if as_json:
+        data = {
+            "run": run,
+            "file": str(file),
+            "rows": found.rows,
+            "succeeded": found.succeeded,
+            "failed": found.failed,
+            "pending": found.pending,
+        }
+        print(json.dumps(data, ensure_ascii=False))
+    else:
+        print(_told(found, file), file=sys.stderr)
+    return 0
+
+
+def _told(found: Exported, file: Path) -> str:
+    pending = "?" if found.pending is None else f"{found.pending:,}"
+    return (
+        f"{file}: {found.rows:,} rows written. The run has {found.succeeded:,} succeeded, "
+        f"{found.failed:,} failed, {pending} pending"
+    )
+
+
+@contextmanager
+def _ended_by_signals() -> Iterator[None]:
+    """Let SIGTERM and a closed terminal end it as Ctrl-C does, so that it can clean up."""
+
+    def interrupt(number: int, frame: Any) -> None:
+        del number, frame
+        raise KeyboardInterrupt
+
+    names = [name for name in ("SIGTERM", "SIGHUP") if hasattr(signal, name)]
+    before = {name: signal.signal(getattr(signal, name), interrupt) for name in names}
+    try:
+        yield
+    finally:
+        for name, handler in before.items():
+            signal.signal(getattr(signal, name), handler)

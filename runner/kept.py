@@ -1,0 +1,181 @@
+"""What has a run kept so far? Its results as they lie on disk, read without disturbing the run.
+
+The run may be going on meanwhile. So a block's journal is read before its part, since results are
+in the part before the journal goes; and what is sealed anew while it is read is read again.
+"""
+
+from __future__ import annotations
+
+from contextlib import suppress
+from typing import TYPE_CHECKING, TypeVar
+
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.parquet as pq
+
+from runner.errors import MachineFault
+from runner.journal import look_into
+from runner.output import result_schema, results_of
+from runner.part_files import iter_tables, read_columns
+from runner.seals import sha256_of
+from runner.tally import Tally
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator, Sequence
+
+    from runner.folder import RunFile, RunFolder
+    from runner.records import Result
+    from runner.seal_record import SealRecord
+
+    # Which of a part's rows are wanted: of its record and table, the positions in the table.
+    Choice = Callable[[SealRecord, pa.Table], Sequence[int]]
+
+
+_T = TypeVar("_T")
+
+
+class Kept:
+    """A run's results, block by block. Raises MachineFault where a part is gone or damaged."""
+
+    def __init__(self, folder: RunFolder, run: RunFile) -> None:
+        self._journal = folder.journal
+        self._seals = folder.seals(run)
+        self._prefix = run.job.prefix
+
+    def blocks(self) -> list[int]:
+        """The blocks that hold a result, in order."""
+        unsealed = {int(path.stem) for path in self._journal.glob("[0-9]*.jsonl")}
+        return sorted(unsealed.union(self._seals.blocks()))
+
+    def journalled(self, block: int) -> dict[int, Result]:
+        """A block's results, by row, that may not be in its part yet."""
+        return look_into(self._journal, block)
+
+    def record(self, block: int) -> SealRecord | None:
+        """The record of a sealed block; None for one that is not."""
+        return self._seals.record(block)
+
+    def results(self, block: int, rows: range | None = None) -> dict[int, Result]:
+        """A block's results, by row and in order; with `rows`, those among them alone."""
+        newer = self.journalled(block)
+        found = {**self._sealed(block, _every if rows is None else _those(rows)), **newer}
+        return {row: found[row] for row in sorted(found) if rows is None or row in rows}
+
+    def failures(self, block: int) -> dict[int, Result]:
+        """A block's failed results, by row and in order. A part without any is not opened."""
+        newer = self.journalled(block)
+        record = self.record(block)
+        older = {}
+        if record is not None and record.tally.failed:
+            older = self._sealed(block, self._failed)
+        found = {**older, **newer}
+        return {row: found[row] for row in sorted(found) if found[row].failed}
+
+    def tables(self, block: int) -> Iterator[pa.Table]:
+        """A sealed block's rows as its Parquet part has them, input columns too, in pieces."""
+        self._steadily(block, self._owner)
+        yield from iter_tables(self._seals.part(block))
+
+    def schema(self, block: int) -> pa.Schema:
+        """The columns of a sealed block's Parquet part."""
+        self._steadily(block, self._owner)
+        return pq.read_schema(self._seals.part(block))
+
+    def tally(self) -> Tally:
+        """All results added up: records where blocks are sealed, else the results themselves."""
+        total = Tally()
+        for block in self.blocks():
+            newer = self.journalled(block)
+            record = self.record(block)
+            if record is not None and not newer:
+                self._check_size(record)
+                total.merge(record.tally)
+            else:
+                for result in {**self._sealed(block, _every), **newer}.values():
+                    total.add(result)
+        return total
+
+    def _check_size(self, record: SealRecord) -> None:
+        part = self._seals.part(record.block)
+        if not part.exists() or part.stat().st_size != record.part_bytes:
+            self._steadily(record.block, self._owner)  # damaged, or just sealed anew
+
+    def _sealed(self, block: int, choose: Choice) -> dict[int, Result]:
+        """The chosen results of a block's part; {} where there is none."""
+
+        def read(block: int) -> dict[int, Result]:
+            owner = self._owner(block)
+            if owner is None:
+                return {}
+            record, waiting = owner
+            keys = self._seals.keys(block, waiting=waiting)
+            path, kind = self._seals.part(block), self._seals.kind
+            try:
+                table = read_columns(path, kind, result_schema(self._prefix))
+                places = choose(record, table)
+                chosen = table.take(pa.array(places, pa.int64()))
+                chosen_keys = [keys[at] for at in places]
+                found = results_of(chosen, self._prefix, chosen_keys, record.unmetered)
+                return {result.row: result for result in found}
+            except (OSError, ValueError, LookupError) as error:
+                raise self._seals.lost(record, f"cannot be read ({_line(error)})") from error
+
+        return self._steadily(block, read)
+
+    def _steadily(self, block: int, read: Callable[[int], _T]) -> _T:
+        """What `read` finds while the block is not being sealed anew."""
+        while True:
+            before = self._seals.state(block)
+            try:
+                found = read(block)
+            except MachineFault:
+                if self._seals.state(block) == before:
+                    raise
+            else:
+                if self._seals.state(block) == before:
+                    return found
+
+    def _owner(self, block: int) -> tuple[SealRecord, bool] | None:
+        """The record that describes the part lying there, and whether it is the waiting one.
+
+        After a crash between the renames the part is newer than its record, until the run's next
+        start mends that.
+        """
+        record = self._seals.record(block)
+        if record is None:
+            return None
+        try:
+            found = sha256_of(self._seals.part(block))
+        except FileNotFoundError:
+            raise self._seals.lost(record, "is missing") from None
+        except OSError as error:
+            raise self._seals.lost(record, f"cannot be read ({_line(error)})") from error
+        if found == record.part_sha256:
+            return record, False
+        with suppress(MachineFault):  # a waiting record may be cut off
+            waiting = self._seals.record(block, waiting=True)
+            if waiting is not None and found == waiting.part_sha256:
+                return waiting, True
+        raise self._seals.lost(record, "is damaged (its SHA-256 is not the one on record)")
+
+    def _failed(self, record: SealRecord, table: pa.Table) -> Sequence[int]:
+        del record
+        failed = pc.is_valid(table[f"{self._prefix}error_type"])
+        return [at for at, is_one in enumerate(failed.to_pylist()) if is_one]
+
+
+def _every(record: SealRecord, table: pa.Table) -> Sequence[int]:
+    del record
+    return range(len(table))
+
+
+def _those(rows: range) -> Choice:
+    def choose(record: SealRecord, table: pa.Table) -> Sequence[int]:
+        first, stop = rows.start - record.start, rows.stop - record.start
+        return range(max(0, first), min(len(table), max(0, stop)))
+
+    return choose
+
+
+def _line(error: Exception) -> str:
+    return " ".join(str(error).split())[:200]

@@ -1,0 +1,115 @@
+"""How does a run stand? From its summary while that can be trusted, else from what it has kept."""
+
+from __future__ import annotations
+
+import os
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import orjson
+
+from runner.conclusion import next_command
+from runner.folder import RunFolder
+from runner.kept import Kept
+from runner.summary import Summary
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from runner.folder import RunFile
+
+_DEPTH = 3  # how far below a folder runs are looked for
+_TAIL_BYTES = 4096  # of measures.jsonl: some lines
+
+
+def summary_of(folder: RunFolder, run: RunFile, name: str) -> Summary:
+    """Where the run stands now; `name` is what to call it. Writes nothing.
+
+    A process that works on it tells by summary.json. One that died there told less than it did, so
+    its results are counted; raises MachineFault where they cannot be read.
+    """
+    # Asked before the file is read: a process ends only after its last word.
+    is_live = folder.is_live()
+    told = Summary.read(folder.summary)
+    if told is None or _is_stale(told, folder):
+        summary = _counted(folder, run, name, None, is_live=is_live)
+    elif told.exit_status is None and not is_live:
+        # It may have ended in between, and then its last word is there now.
+        told = Summary.read(folder.summary) or told
+        if told.exit_status is None:
+            summary = _counted(folder, run, name, told, is_live=False)
+        else:
+            summary = told
+    else:
+        summary = told
+    summary.run = name
+    summary.next = next_command(summary, run.job)
+    return summary
+
+
+def _is_stale(told: Summary, folder: RunFolder) -> bool:
+    """Whether another process has taken up the run since, and told nothing yet."""
+    since = folder.holder().get("since")
+    return isinstance(since, float) and told.written_at is not None and told.written_at < since
+
+
+def _counted(
+    folder: RunFolder, run: RunFile, name: str, told: Summary | None, *, is_live: bool
+) -> Summary:
+    ends = [end for end in (run.total_rows, run.job.first) if end is not None]
+    rows = min(ends) if run.total_rows is not None else told.rows if told else None
+    summary = Summary(
+        run=name,
+        state="running" if is_live else "dead",
+        rows=rows,
+        tally=Kept(folder, run).tally(),
+        elapsed_s=told.elapsed_s if told else 0.0,
+        rehearsal=run.rehearsal,
+        export=run.export,
+        written_at=told.written_at if told else run.created,
+    )
+    if not is_live:
+        who = folder.holder()
+        summary.message = (
+            f"its process ({who.get('pid', 'unknown')} on {who.get('host', 'this machine')}) is "
+            f"gone and did not say why; what it kept is counted here"
+        )
+    return summary
+
+
+def pace_of(folder: RunFolder, summary: Summary) -> tuple[float, float | None] | None:
+    """Requests per second as the run last measured them, and the seconds that the rest will take.
+
+    None where nothing was measured in the last minute, or no request had come back by then.
+    """
+    try:
+        with folder.measures.open("rb") as file:
+            file.seek(max(0, file.seek(0, os.SEEK_END) - _TAIL_BYTES))
+            lines = file.read().splitlines(keepends=True)
+        last = orjson.loads(next(line for line in reversed(lines) if line.endswith(b"\n")))
+        at, per_second = float(last["at"]), float(last["requests_per_s"])
+        began = bool(last["requests"])
+    except (OSError, StopIteration, ValueError, LookupError, TypeError):
+        return None
+    if at < time.time() - 60 or not began:
+        return None
+    tally = summary.tally
+    if summary.pending is None or not (tally.rows and per_second):
+        return per_second, None
+    return per_second, summary.pending * max(1.0, tally.requests / tally.rows) / per_second
+
+
+def runs_below(start: Path) -> Iterator[RunFolder]:
+    """The run folders at `start` and in its folders, three levels down, in order of name."""
+    if RunFolder(start).exists():
+        yield RunFolder(start)
+        return
+    for path, folders, files in os.walk(start):
+        here = Path(path)
+        if "run.json" in files:
+            folders.clear()
+            yield RunFolder(here)
+            continue
+        deep = len(here.relative_to(start).parts) >= _DEPTH
+        folders[:] = [] if deep else sorted(one for one in folders if not one.startswith("."))
