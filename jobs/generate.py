@@ -51,12 +51,19 @@ def generate(
     Repeating the command goes on with the same run. -n 5 asks five rows first; then
     `penstock resume RUN -n all`.
     """
+    from jobs.consent import ask_before_paying
     from jobs.going import go
     from jobs.opening import print_opening
     from jobs.screen import Screen
     from runner import Job, begin
 
     job = Job.build(merged(job_file, settings_of(flags)))
+    if dry_run:
+        from jobs.dry_run import show_dry_run
+
+        return show_dry_run(
+            job, dataset, providers_file=providers_file, as_json=as_json, quiet=quiet
+        )
     screen = Screen(quiet=quiet)
     run = begin(
         job,
@@ -68,6 +75,7 @@ def generate(
     )
     if not quiet:
         print_opening(run)
+    ask_before_paying(run, yes=yes, quiet=quiet)
     return go(run, screen, as_json=as_json)
 
 

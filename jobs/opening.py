@@ -11,6 +11,8 @@ if TYPE_CHECKING:
 
 def print_opening(run: Run) -> None:
     """The opening lines on stderr."""
+    from runner import budget_notes
+
     flight = run.flight
     dataset, endpoint, facts = flight.dataset, flight.endpoint, flight.facts
     rows = "rows not counted yet" if flight.rows is None else f"{flight.rows:,} rows"
@@ -26,8 +28,10 @@ def print_opening(run: Run) -> None:
     else:
         region = f"{endpoint.provider}, {endpoint.region or 'own address'}"
         lines.append(f"asks: {endpoint.base_url} ({region})")
-    lines += [f"warning: {warning}" for warning in facts.warnings]
+    lines += [f"warning: {warning}" for warning in facts.warnings + flight.warnings]
+    lines += [f"note: {note}" for note in flight.notes]
     lines += flight.limits.notes
+    lines += budget_notes(flight)
     lines.append(f"run: {run.name}")
     for line in lines:
         print(line, file=sys.stderr)

@@ -50,6 +50,7 @@ class CsvRows:
         if rows == 0:
             raise DatasetError(f"{sources[0].path}: the dataset has a header, but no rows")
         self.total_rows = rows if whole else None
+        self.row_groups: tuple[range, ...] = ()
         folders = [key for source in sources for key, _ in source.parts]
         self.schema = pa.schema(
             [(name, pa.string()) for name in dict.fromkeys([*self._header, *folders])]

@@ -30,6 +30,7 @@ __all__ = ["Batch", "Dataset", "open_dataset"]
 class _Format(Protocol):
     schema: pa.Schema
     total_rows: int | None
+    row_groups: tuple[range, ...]
 
     def batches(
         self, columns: Sequence[str], keep: Sequence[str], spans: Spans
@@ -55,6 +56,11 @@ class Dataset:
     def total_rows(self) -> int | None:
         """How many rows there are; None for text files that have not been read to their end."""
         return self._rows.total_rows
+
+    @property
+    def row_groups(self) -> tuple[range, ...]:
+        """Rows whose beginning can be read without what is before them; none of text files."""
+        return self._rows.row_groups
 
     def batches(
         self, *, columns: Collection[str], keep: Sequence[str], spans: Sequence[range]

@@ -51,6 +51,7 @@ class JsonlRows:
         if rows == 0:
             raise DatasetError(f"{sources[0].path}: the dataset has no rows")
         self.total_rows = rows if whole else None
+        self.row_groups: tuple[range, ...] = ()
         fields = types.found()
         for source in sources:
             for key, _ in source.parts:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from contextlib import contextmanager
 from dataclasses import dataclass
+from itertools import accumulate, pairwise
 from typing import TYPE_CHECKING
 
 import pyarrow as pa
@@ -37,6 +38,12 @@ class ParquetFile:
     def stop(self) -> int:
         """The position after its last row."""
         return self.start + sum(self.group_rows)
+
+    @property
+    def groups(self) -> tuple[range, ...]:
+        """The positions of each row group's rows."""
+        ends = list(accumulate(self.group_rows, initial=self.start))
+        return tuple(range(*ends_of) for ends_of in pairwise(ends))
 
 
 def read_footer(source: Source, start: int) -> ParquetFile:

@@ -38,6 +38,7 @@ class ParquetRows:
             self._files.append(file)
             start = file.stop
         self.total_rows: int | None = start
+        self.row_groups = tuple(group for file in self._files for group in file.groups)
         self.schema = unify(self._files)
         if start == 0:
             raise DatasetError(f"{sources[0].path}: the dataset has no rows")

@@ -1,0 +1,60 @@
+"""Is it all right to spend that? The estimate before a run, and the question when it is dear."""
+
+from __future__ import annotations
+
+import sys
+from typing import TYPE_CHECKING
+
+import click
+
+from jobs.estimate_words import about, about_lines
+from jobs.going import is_person
+
+if TYPE_CHECKING:
+    from runner import Estimate, Range, Run
+
+_ASK_ABOVE_USD = 10.0  # at the upper end of the estimate: a surprise costs more than a question
+
+
+def ask_before_paying(run: Run, *, yes: bool, quiet: bool) -> None:
+    """Say about what the rows that are left will cost; ask where that may be more than 10 USD.
+
+    Raises JobError when the answer is no, or when there is nobody to ask. A rehearsal costs
+    nothing, and neither does a run without rows left; both pass in silence.
+    """
+    from runner import JobError, first_look
+
+    if run.rehearsal or (yes and quiet):
+        return
+    found = first_look(run.flight, done=run.rows_done())
+    if found is None:
+        return
+    if not quiet:
+        print(*about_lines(found), sep="\n", file=sys.stderr)
+    dear = _dear(found)
+    # Who has set a limit has answered the question.
+    if dear is None or yes or run.flight.job.limits.max_cost is not None:
+        return
+    amount, currency = dear
+    if not is_person():
+        raise JobError(
+            f"this run may cost {about(amount, currency)}, at its upper end more than "
+            f"{_ASK_ABOVE_USD:g} USD, and there is no terminal to ask at. Nothing was sent. Add "
+            "--yes to go ahead, or bound it: --max-cost 5, -n for fewer rows, --param "
+            "max_tokens=300 for shorter answers. `penstock estimate` tells more"
+        )
+    if not click.confirm(f"This may cost {about(amount, currency)}. Begin?", err=True):
+        raise JobError("not begun; nothing was sent and no run folder was made")
+
+
+def _dear(found: Estimate) -> tuple[Range, str] | None:
+    """The amount to ask about; None where it is small, or unknown, which has been said."""
+    from runner import in_usd
+
+    money = found.models[0].money
+    if money is None:
+        return None
+    worth = in_usd(money.total.high, money.currency)
+    if worth is None or worth <= _ASK_ABOVE_USD:
+        return None
+    return money.total, money.currency

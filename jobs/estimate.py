@@ -1,0 +1,148 @@
+"""`penstock estimate`: what will it cost, and how long will it take?"""
+
+from __future__ import annotations
+
+import json
+import shlex
+import sys
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from jobs.options import (
+    job_options_for_models,
+    json_option,
+    limit_options,
+    merged,
+    quiet_option,
+    settings_of,
+)
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator, Sequence
+
+_PRICE = click.FloatRange(min=0)
+# Flags of this command that `generate` does not have.
+_ONLY_HERE = frozenset(
+    {"output_tokens", "sample", "tokenizer", "price_input", "price_output", "latency", "as_json"}
+)
+
+
+@click.command()
+@click.argument("dataset", nargs=-1, required=True)
+@job_options_for_models
+@limit_options
+@click.option(
+    "--output-tokens",
+    metavar="N|LOW:HIGH",
+    help="Mean length of an answer in tokens, thinking included; as measured, or as a range.",
+)
+@click.option(
+    "--sample",
+    type=click.IntRange(1),
+    metavar="N",
+    help="Count only N rows, spread over the dataset; default: all.",
+)
+@click.option(
+    "--tokenizer",
+    metavar="NAME|FILE",
+    help="qwen (default), chars (a guess without a vocabulary), tokenizer.json or *.tiktoken.",
+)
+@click.option("--price-input", type=_PRICE, metavar="X", help="Your price of 1,000,000 tokens in.")
+@click.option("--price-output", type=_PRICE, metavar="X", help="Likewise, out.")
+@click.option(
+    "--latency",
+    type=click.FloatRange(min=0, min_open=True),
+    metavar="SECONDS",
+    help="How long an answer takes, as measured.",
+)
+@json_option
+@quiet_option
+@click.pass_context
+def estimate(
+    ctx: click.Context,
+    /,
+    *,
+    dataset: tuple[str, ...],
+    models: tuple[str, ...],
+    job_file: str | None,
+    providers_file: str | None,
+    output_tokens: str | None,
+    sample: int | None,
+    tokenizer: str | None,
+    price_input: float | None,
+    price_output: float | None,
+    latency: float | None,
+    as_json: bool,
+    quiet: bool,
+    **flags: Any,
+) -> None:
+    """What the job over DATASET will cost and how long it will take. Sends nothing, needs no key.
+
+    Tokens are counted exactly where the model's vocabulary is there; how long answers will be
+    nobody knows, so what depends on it is a range that says where it comes from.
+    """  # fmt: skip
+    from jobs.estimate_words import report_lines
+    from runner import Job
+    from runner import estimate as estimate_job
+
+    with _progress(quiet=quiet or as_json) as on_progress:
+        found = estimate_job(
+            Job.build(merged(job_file, settings_of(flags))),
+            dataset,
+            models=models,
+            output_tokens=output_tokens,
+            sample=sample,
+            tokenizer=tokenizer,
+            price_input=price_input,
+            price_output=price_output,
+            latency_s=latency,
+            providers_file=providers_file,
+            on_progress=on_progress,
+        )
+    next_command = _generate_command(ctx, dataset)
+    if as_json:
+        print(json.dumps({**found.to_json(), "next": next_command}, ensure_ascii=False))
+    else:
+        print("\n".join(report_lines(found, next_command)))
+
+
+@contextmanager
+def _progress(*, quiet: bool) -> Iterator[Callable[[int, int | None], None] | None]:
+    """A bar on a terminal, nothing elsewhere."""
+    if quiet or not sys.stderr.isatty():
+        yield None
+        return
+    from rich.console import Console
+    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TimeRemainingColumn
+
+    with Progress(
+        "counting tokens", BarColumn(bar_width=30), MofNCompleteColumn(), TimeRemainingColumn(),
+        console=Console(stderr=True), transient=True,
+    ) as bar:  # fmt: skip
+        task = bar.add_task("", total=None)
+        yield lambda rows, of: bar.update(task, completed=rows, total=of)
+
+
+def _generate_command(ctx: click.Context, dataset: Sequence[str]) -> str:
+    """`penstock generate` with the same dataset and flags; of several models with the first."""
+    words = ["penstock", "generate", *dataset]
+    for option in ctx.command.params:
+        name = option.name or ""
+        given = ctx.get_parameter_source(name) is click.core.ParameterSource.COMMANDLINE
+        if not given or not isinstance(option, click.Option) or name in _ONLY_HERE:
+            continue
+        value = ctx.params[name]
+        if option.is_flag:
+            words.append(option.opts[-1] if value else option.secondary_opts[-1])
+        elif name == "models":
+            words += [option.opts[-1], value[0]]
+        else:
+            for one in value if option.multiple else [value]:
+                words += [option.opts[-1], _as_typed(one)]
+    return shlex.join(words)
+
+
+def _as_typed(value: object) -> str:
+    return repr(value).removesuffix(".0") if isinstance(value, float) else str(value)

@@ -1,0 +1,217 @@
+"""How an estimate reads to a person: a report in plain lines, and a few before a run."""
+
+from __future__ import annotations
+
+import math
+from typing import TYPE_CHECKING
+
+from jobs.words import duration
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+    from runner import Estimate, ModelEstimate, Range
+
+_EXAMPLE = 120  # characters of a failure's message
+
+
+def report_lines(found: Estimate, next_command: str) -> list[str]:
+    """The whole report; the last line is the next command."""
+    lines = [*_dataset_lines(found), ""]
+    lines += _table(
+        ["model", "tokens in", "tokens out", "cost", "time"],
+        [_overview(model) for model in found.models],
+    )
+    for model in found.models:
+        lines += ["", *_model_lines(found, model)]
+    return [*lines, "", f"next      {next_command}"]
+
+
+def about_lines(found: Estimate) -> list[str]:
+    """The short form before a run: some lines, and every figure in them is `about`."""
+    model = found.models[0]
+    rows = f"{found.rows:,}" if found.rows_exact else f"about {_rounded(found.rows)}"
+    cost = "unknown, since no price is known for this model and address"
+    if model.money is not None:
+        cost = f"{about(model.money.total, model.money.currency)} (prices of {model.money.as_of})"
+    tokens, answers = model.prompt_tokens, model.output_per_request
+    return [
+        f"to ask: {rows} rows, about {_span(tokens, _rounded)} tokens in, going by {found.sample}",
+        f"answers: {_span(answers, _mean)} tokens each: {model.output_source}",
+        f"time: about {_span(model.time.seconds, duration)}",
+        f"cost: {cost}; `penstock estimate` tells more",
+    ]
+
+
+def about(amount: Range, currency: str) -> str:
+    """`about 12 to 340 USD`: two digits, since there are no more in it."""
+    return f"about {_span(amount, _rounded)} {currency}".rstrip()
+
+
+def _dataset_lines(found: Estimate) -> list[str]:
+    files = found.dataset[0] if len(found.dataset) == 1 else f"{len(found.dataset)} files"
+    lines = [f"dataset   {files}: {found.rows:,} rows, {found.requests:,.0f} requests"]
+    if found.sample is not None:
+        lines.append(f"sample    {found.sample}; ranges hold its error in 95 of 100 cases")
+    where = "" if found.sample is None else " of the sample"
+    for kind, one in sorted(found.unsent.items()):
+        text = " ".join(one.message.split())
+        text = text if len(text) <= _EXAMPLE else text[: _EXAMPLE - 1] + "…"
+        lines.append(
+            f"unsent    {one.count:,} rows{where} fail unsent, {kind}, as row {one.row}: {text}"
+        )
+    lines.append(
+        f"tokens    counted with {found.tokenizer}; the longest prompt has {found.longest_prompt:,}"
+    )
+    parts = {
+        "images": "have images or sound, which are not counted",
+        "tools": "have tools; the provider's wording around them is not published",
+        "name": "have names in messages; whether these count is not published",
+    }
+    lines += [
+        f"          {requests:,} requests {parts.get(part, part)}"
+        for part, requests in sorted(found.inexact.items())
+    ]
+    return lines
+
+
+def _overview(model: ModelEstimate) -> list[str]:
+    money = model.money
+    return [
+        model.model,
+        _span(model.prompt_tokens, _whole),
+        _span(model.completion_tokens, _whole),
+        "unknown" if money is None else f"{_span(money.total, _amount)} {money.currency}".rstrip(),
+        _span(model.time.seconds, duration),
+    ]
+
+
+def _model_lines(found: Estimate, model: ModelEstimate) -> list[str]:
+    place = f" ({model.region})" if model.region else ""
+    lines = [f"{model.model}{place}"]
+    lines += [f"  warning   {warning}" for warning in model.warnings]
+    lines.append(f"  in        {_span(model.prompt_tokens, _whole)} tokens, {_trust(found, model)}")
+    if model.too_long:
+        lines.append(
+            f"  too long  {model.too_long:,} requests are longer than the model takes; they fail"
+        )
+    lines.append(
+        f"  out       {_span(model.output_per_request, _mean)} tokens a request: "
+        f"{model.output_source}"
+    )
+    if model.reasoning_tokens is not None:
+        lines.append(
+            f"  thinking  {_span(model.reasoning_tokens, _whole)} of the "
+            f"{_span(model.completion_tokens, _whole)} tokens out"
+        )
+    return lines + _money_lines(model) + _time_lines(model)
+
+
+def _trust(found: Estimate, model: ModelEstimate) -> str:
+    if model.exact:
+        return "exact" if found.sample is None else "exact but for the sample"
+    if not model.error_share:
+        return "estimated, for what is not published"
+    return f"estimated with {found.tokenizer}, may err by {model.error_share:.0%} either way"
+
+
+def _money_lines(model: ModelEstimate) -> list[str]:
+    money = model.money
+    if money is None:
+        return [
+            "  cost      unknown, no price is known for this model at this address",
+            "            (--price-input and --price-output give one, or a file for --providers)",
+        ]
+    currency = money.currency
+    lines = [
+        f"  cost      {_span(money.total, _amount)} {currency}".rstrip()
+        + f": input {_span(money.input, _amount)}, output {_span(money.output, _amount)}"
+    ]
+    for tier in money.tiers:
+        upto = f"up to {tier.up_to:,} tokens" if tier.up_to is not None else "of any length"
+        of = f" {tier.model}," if tier.model != model.model else ""
+        thinking = " when thinking" if tier.thinking else ""
+        lines.append(
+            f"  tier     {of} prompts {upto}: {tier.requests:,.0f} requests, "
+            f"{tier.prompt_tokens:,.0f} tokens in, at {tier.input_price:g} in and "
+            f"{tier.output_price:g} out{thinking} ({currency} per 1,000,000)".replace("( ", "(")
+        )
+    if money.cached_share is not None and money.cached_share < 1:
+        lines.append(
+            "  cache     not assumed; prompt tokens found there cost "
+            f"{money.cached_share:.0%} of the input price"
+        )
+    if money.batch is not None:
+        lines.append(
+            f"  batch     {_span(money.batch, _amount)} {currency} over the provider's batch "
+            f"interface, at {money.batch_share:.0%} of the price"
+        )
+    lines.append(f"  prices    of {money.as_of}, {money.source}")
+    return lines
+
+
+def _time_lines(model: ModelEstimate) -> list[str]:
+    time = model.time
+    binding = " or ".join(f"{name}" for name in time.binding)
+    lines = [
+        f"  time      {_span(time.seconds, duration)}; what binds: {binding}",
+        f"  latency   {_span(time.latency, _seconds)} an answer, {time.latency_source}",
+    ]
+    if time.in_flight.high:
+        lines.append(
+            f"  in flight {_span(time.in_flight, _whole)} requests at this pace, "
+            f"{time.workers:,} workers"
+        )
+    lines += [f"  limit     {note}" for note in time.notes]
+    rows = [
+        [
+            f"{pace.per_second:g}/s",
+            _span(pace.seconds, duration),
+            " or ".join(pace.binding),
+            _span(pace.in_flight, _whole),
+            "above the account's limit" if pace.above_limit else pace.label,
+        ]
+        for pace in time.paces
+    ]
+    table = _table(["pace", "time", "binds", "in flight", ""], rows)
+    return lines + [f"  {line}" for line in table]
+
+
+def _table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> list[str]:
+    everything = [head, *rows]
+    widths = [max(len(row[at]) for row in everything) for at in range(len(head))]
+    return [
+        "  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip()
+        for row in everything
+    ]
+
+
+def _span(figure: Range, write: Callable[[float], str]) -> str:
+    low, high = write(figure.low), write(figure.high)
+    return low if low == high else f"{low} to {high}"
+
+
+def _whole(value: float) -> str:
+    return f"{value:,.0f}"
+
+
+def _seconds(value: float) -> str:
+    return duration(value) if value >= 1 else f"{value:.2g} s"
+
+
+def _mean(value: float) -> str:
+    return f"{value:,.1f}".removesuffix(".0")
+
+
+def _amount(value: float) -> str:
+    """With enough digits to see a cent's thousandth in a small sum."""
+    digits = 2 if value >= 100 else 4 if value >= 1 else 6
+    return f"{value:,.{digits}f}"
+
+
+def _rounded(value: float) -> str:
+    """Two digits: 1,234,567 is 1,200,000 and 0.01234 is 0.012."""
+    if value <= 0:
+        return "0"
+    value = float(f"{value:.1e}")
+    return f"{value:,.{max(0, 1 - math.floor(math.log10(value)))}f}"

@@ -1,0 +1,244 @@
+"""What does a census come to? Tokens, money and time, for each model that is looked at."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from runner.cost_forecast import Billing, Money, forecast_cost
+from runner.output_length import joined_sources, output_length
+from runner.pacing import choose_limits
+from runner.prompt_reading import Kind
+from runner.ranges import Range
+from runner.time_forecast import Course, Load, forecast_time
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+    from runner.preflight import Preflight
+    from runner.prompt_census import Census
+    from runner.providers import ModelFacts, Price
+    from runner.row_sample import Sample
+    from runner.tally import Failure
+
+_GRID_TOKENS = 1000
+_LONGEST_TOKENS = 1_000_000
+_WHOLE = 1.0
+
+
+@dataclass(frozen=True, slots=True)
+class ModelEstimate:
+    """One model's answer to the question; several stand side by side."""
+
+    model: str  # or "each row's own", where the rows name theirs
+    region: str | None
+    exact: bool  # whether prompt tokens are counted with the model's own vocabulary
+    error_share: float  # by which share of itself a count may be off
+    prompt_tokens: Range
+    completion_tokens: Range  # thinking included
+    reasoning_tokens: Range | None  # the part spent on thinking; None: none, or not told apart
+    output_per_request: Range
+    output_source: str
+    output_assumed: bool
+    money: Money | None  # None: the price is unknown, which is not free
+    time: Course
+    too_long: int  # requests longer than the model takes; these will fail
+    warnings: tuple[str, ...]
+
+    def to_json(self) -> dict[str, Any]:
+        """Every figure."""
+        unpriced = {"cost": None, "currency": None}
+        return {
+            "model": self.model,
+            "region": self.region,
+            "tokens_exact": self.exact,
+            "tokens_error_share": self.error_share,
+            "prompt_tokens": self.prompt_tokens.to_json(),
+            "completion_tokens": self.completion_tokens.to_json(),
+            "reasoning_tokens": self.reasoning_tokens and self.reasoning_tokens.to_json(),
+            "output_per_request": self.output_per_request.to_json(1),
+            "output_source": self.output_source,
+            "output_assumed": self.output_assumed,
+            **(self.money.to_json() if self.money is not None else unpriced),
+            **self.time.to_json(),
+            "too_long": self.too_long,
+            "warnings": list(self.warnings),
+        }
+
+
+@dataclass(frozen=True, slots=True)
+class Estimate:
+    """What a job will take. Made by `estimate` and `first_look`, shown by the commands."""
+
+    dataset: tuple[str, ...]
+    rows: int  # in scope
+    rows_exact: bool  # False: guessed from the size of a text file
+    counted_rows: int
+    sample: str | None  # which rows were counted, in words; None: all
+    requests: float  # rows that will be sent
+    unsent: dict[str, Failure]  # counted rows that fail before anything is sent, by error_type
+    tokenizer: str
+    longest_prompt: int  # tokens, of the rows counted
+    inexact: dict[str, int]  # counted requests with parts whose tokens are not published
+    models: tuple[ModelEstimate, ...]
+
+    def to_json(self) -> dict[str, Any]:
+        """Every figure, JSON-ready."""
+        return {
+            "dataset": list(self.dataset),
+            "rows": self.rows,
+            "rows_exact": self.rows_exact,
+            "counted_rows": self.counted_rows,
+            "sample": self.sample,
+            "requests": round(self.requests),
+            "unsent": {
+                kind: {"rows": one.count, "first_row": one.row, "message": one.message}
+                for kind, one in sorted(self.unsent.items())
+            },
+            "tokenizer": self.tokenizer,
+            "longest_prompt": self.longest_prompt,
+            "inexact": self.inexact,
+            "models": [model.to_json() for model in self.models],
+        }
+
+
+@dataclass(frozen=True, slots=True)
+class Assumptions:
+    """What the person who asks knows better than the tables. Made by `estimate`."""
+
+    output_tokens: Range | None = None
+    price: Price | None = None
+    latency_s: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class View:
+    """One of the models to be compared. Made by `estimate` and `first_look`."""
+
+    model: str | None  # None: whatever each row names
+    facts: ModelFacts  # of the job's model where `model` is None
+    exact: bool
+    error_share: float
+    tokenizer: str  # its name
+
+
+def sum_up(
+    flight: Preflight,
+    census: Census,
+    sample: Sample,
+    views: Sequence[View],
+    assumptions: Assumptions,
+    *,
+    place: str | None,
+    rows_exact: bool = True,
+) -> Estimate:
+    """The estimate that follows from a census. `place` tells which rows were counted."""
+    return Estimate(
+        dataset=flight.dataset.paths,
+        rows=sample.of,
+        rows_exact=rows_exact,
+        counted_rows=sample.rows,
+        sample=place,
+        requests=sample.scaled(census.requests),
+        unsent=census.unsent,
+        tokenizer=views[0].tokenizer,
+        longest_prompt=census.longest,
+        inexact=census.inexact,
+        models=tuple(_of_model(flight, census, sample, view, assumptions) for view in views),
+    )
+
+
+def _of_model(
+    flight: Preflight, census: Census, sample: Sample, view: View, assumptions: Assumptions
+) -> ModelEstimate:
+    bills = _bills(flight, census, view, assumptions)
+    share, facts = view.error_share, view.facts
+    prompts = sample.between(
+        census.weighed(lambda *_: (1 - share, 0.0)), census.weighed(lambda *_: (1 + share, 0.0))
+    )
+    requests = sample.scaled(census.requests)
+    completions = _summed(census, sample, lambda kind: bills[kind].output.completion)
+    outputs = [bill.output for bill in bills.values()]
+    return ModelEstimate(
+        model=view.model or "each row's own",
+        region=flight.endpoint.region,
+        exact=view.exact and not census.inexact,
+        error_share=share,
+        prompt_tokens=prompts,
+        completion_tokens=completions,
+        reasoning_tokens=_reasoning(census, sample, bills),
+        output_per_request=completions * (1 / max(1.0, requests)),
+        output_source=joined_sources(output.source for output in outputs),
+        output_assumed=any(output.assumed for output in outputs),
+        money=forecast_cost(census, sample, bills, share),
+        time=forecast_time(
+            Load(requests, prompts + completions, _one_answer(census, bills)),
+            choose_limits(flight.job.limits, facts),
+            account_per_s=facts.rpm / 60 if facts.rpm else None,
+            latency_s=assumptions.latency_s,
+        ),
+        too_long=_too_long(census, sample, facts.max_prompt_tokens),
+        warnings=facts.warnings,
+    )
+
+
+def _bills(
+    flight: Preflight, census: Census, view: View, assumptions: Assumptions
+) -> dict[Kind, Billing]:
+    """How each kind of request is billed; of an empty census, how a usual one would be."""
+    bills = {}
+    for kind in {kind for kind, _ in census.cells} or {Kind(view.facts.name)}:
+        facts = view.facts if view.model is not None else flight.facts_of(kind.model)
+        thinks = facts.thinks({"enable_thinking": kind.enable_thinking})
+        output = output_length(kind, thinks=thinks, given=assumptions.output_tokens)
+        bills[kind] = Billing(assumptions.price or facts.price, facts.name, thinks, output)
+    return bills
+
+
+def _one_answer(census: Census, bills: dict[Kind, Billing]) -> Range:
+    """Tokens of one answer; several to one prompt (`n`) are written at the same time."""
+    total = Range(0, 0)
+    for (kind, _), cell in census.cells.items():
+        total += bills[kind].output.completion * (cell.requests / kind.choices)
+    return total * (1 / max(1, census.requests))
+
+
+def _summed(census: Census, sample: Sample, tokens_of: Callable[[Kind], Range]) -> Range:
+    """Tokens of all answers; the requests of a sample differ little enough to leave their error."""
+    total = Range(0, 0)
+    for (kind, _), cell in census.cells.items():
+        total += tokens_of(kind) * cell.requests
+    return total * sample.scaled(_WHOLE)
+
+
+def _reasoning(census: Census, sample: Sample, bills: dict[Kind, Billing]) -> Range | None:
+    if all(bill.output.thinking is None for bill in bills.values()):
+        return None
+    return _summed(census, sample, lambda kind: bills[kind].output.thinking or Range(0, 0))
+
+
+def _too_long(census: Census, sample: Sample, max_prompt_tokens: int | None) -> int:
+    if max_prompt_tokens is None:
+        return 0
+    beyond = [
+        cell.requests
+        for cell in census.cells.values()
+        if cell.tokens / cell.requests > max_prompt_tokens
+    ]
+    return round(sample.scaled(sum(beyond)))
+
+
+def bounds_of(views: Sequence[View]) -> tuple[int, ...]:
+    """The prompt lengths at which a price changes, also where counts are off; and a grid.
+
+    Every price known so far is met exactly. Of models that only the rows name, tiers at round
+    thousands are, as all published ones have them.
+    """
+    bounds = set(range(_GRID_TOKENS, _LONGEST_TOKENS + 1, _GRID_TOKENS))
+    for view in views:
+        steps = [tier.up_to for tier in view.facts.price.tiers] if view.facts.price else []
+        for step in (*steps, view.facts.max_prompt_tokens):
+            if step is not None:
+                factors = (1 - view.error_share, 1.0, 1 + view.error_share)
+                bounds |= {int(step / factor) for factor in factors}
+    return tuple(sorted(bounds))
