@@ -1,28 +1,21 @@
-"""Is it this row, or is it everybody? Outages and wrong configurations, told from bad rows.
+"""Is it this row, or is it everybody? Outages, dead silence and closed doors, told from bad rows.
 
 An outage: connection failures or 5xx answers from OUTAGE_ROWS distinct rows, or from all that are
-left if more than one, without a success between. Everybody waits, one row probes, nobody's
-attempts are used up. A wrong configuration: the first CONFIG_ROWS distinct rows, or all of them,
-refused for the configuration's sake before any success.
+left if more than one, without an answer between. Everybody waits, one row probes, nobody's
+attempts are used up. Timeouts are no outage, since each may be billed: when nothing else comes
+from SILENT_ROWS distinct rows, the run stops.
 """
 
 from __future__ import annotations
 
 import asyncio
-from dataclasses import dataclass, field
 
 from runner.errors import ProviderStopped
 
 OUTAGE_ROWS = 8  # distinct rows; fewer could all be poison
-CONFIG_ROWS = 20  # distinct rows; enough to know that it is not the data
+SILENT_ROWS = 20  # distinct rows; each may be billed, but some answers just take long
 PROBE_FIRST_S = 1.0
 PROBE_MOST_S = 30.0  # an outage of hours is probed twice a minute
-
-
-@dataclass(slots=True)
-class _Trouble:
-    since: float  # loop time of the first failure
-    rows: set[int] = field(default_factory=set)
 
 
 class Health:
@@ -31,63 +24,74 @@ class Health:
     def __init__(self, *, max_outage_s: float) -> None:
         self._loop = asyncio.get_running_loop()
         self._max_outage_s = max_outage_s
-        self._trouble: _Trouble | None = None
-        self._throttled_since: float | None = None
-        self._clear = asyncio.Event()
-        self._clear.set()
+        self._failed_rows: set[int] = set()  # since the last answer
+        self._failing_since_s = 0.0
+        self._silent_rows: set[int] = set()  # timed out since the last answer
+        self._throttled_since_s: float | None = None
+        self._news = asyncio.Event()  # replaced each time it is set: it wakes who waits now
         self._probing = False
         self._probe_wait_s = PROBE_FIRST_S
+        self._opened = False
+        self.is_outage = False  # everybody waits for the endpoint to come back
         self.succeeded_once = False
-
-    @property
-    def is_outage(self) -> bool:
-        """Whether everybody waits for the endpoint to come back."""
-        return not self._clear.is_set()
 
     @property
     def outage_s(self) -> float:
         """How long the endpoint has not answered anyone."""
-        return self._loop.time() - self._trouble.since if self._trouble else 0.0
+        return self._loop.time() - self._failing_since_s if self._failed_rows else 0.0
 
     def success(self) -> None:
-        """An answer came: the endpoint is well."""
+        """A reply came: the endpoint is well."""
         self.succeeded_once = True
-        self._throttled_since = None
-        if self._trouble is not None:
-            self._trouble = None
-            self._probe_wait_s = PROBE_FIRST_S
-            self._clear.set()
+        self.answered()
 
     def answered(self) -> None:
-        """An error came that only a working endpoint sends; an outage is over, if there was one."""
-        if self._trouble is not None:
-            self._trouble = None
+        """A reply came, or an error that only a working endpoint sends; an outage is over."""
+        self._throttled_since_s = None
+        self._end_outage()
+
+    def _end_outage(self) -> None:
+        self._silent_rows.clear()
+        self._failed_rows.clear()
+        if self.is_outage:
+            self.is_outage = False
             self._probe_wait_s = PROBE_FIRST_S
-            self._clear.set()
+            self._tell()
 
     def failure(self, row: int, *, rows_left: int | None) -> bool:
         """Note a failure that may be an outage's; true when an outage has just been declared.
 
         `rows_left`: rows without a result once all have been read, None before.
         """
-        if self._trouble is None:
-            self._trouble = _Trouble(self._loop.time())
-        self._trouble.rows.add(row)
-        if self.is_outage:
-            self._probe_wait_s = min(self._probe_wait_s * 2, PROBE_MOST_S)
+        if not self._failed_rows:
+            self._failing_since_s = self._loop.time()
+        self._failed_rows.add(row)
+        if self.is_outage or self._opened:
             return False
-        needed = OUTAGE_ROWS if rows_left is None else min(OUTAGE_ROWS, max(2, rows_left))
-        if len(self._trouble.rows) >= needed:
-            self._clear.clear()
-            return True
-        return False
+        self.is_outage = len(self._failed_rows) >= _enough(OUTAGE_ROWS, rows_left)
+        return self.is_outage
+
+    def timed_out(self, row: int, *, rows_left: int | None) -> ProviderStopped | None:
+        """Note a timeout; the stop, when nothing else has come from so many rows.
+
+        While an answer has been seen, a few last rows that take too long are only that.
+        """
+        self._silent_rows.add(row)
+        enough = SILENT_ROWS if self.succeeded_once else _enough(SILENT_ROWS, rows_left)
+        if len(self._silent_rows) < enough:
+            return None
+        return ProviderStopped(
+            f"{len(self._silent_rows)} rows in a row got no answer in time, and each may have been "
+            f"billed; raise --timeout, or lower --concurrency, then resume"
+        )
 
     def throttled(self) -> ProviderStopped | None:
         """Note a throttle answer; the stop, when there has been nothing else for too long."""
-        now = self._loop.time()
-        if self._throttled_since is None:
-            self._throttled_since = now
-        if now - self._throttled_since <= self._max_outage_s:
+        self._end_outage()
+        now_s = self._loop.time()
+        if self._throttled_since_s is None:
+            self._throttled_since_s = now_s
+        if now_s - self._throttled_since_s <= self._max_outage_s:
             return None
         return ProviderStopped(
             f"the provider has answered nothing but 'too many requests' for "
@@ -109,26 +113,49 @@ class Health:
 
         True for a probe, which must be followed by `probed`.
         """
-        while self.is_outage:
-            if not self._probing:
-                self._probing = True
-                try:
-                    async with asyncio.timeout(self._probe_wait_s):
-                        await self._clear.wait()
-                except TimeoutError:
-                    return True
-                except asyncio.CancelledError:
-                    self._probing = False
-                    raise
-                self._probing = False
-            else:
-                await self._clear.wait()
+        while self.is_outage and not self._opened:
+            if self._probing:
+                await self._news.wait()
+            elif await self._take_probe():
+                return True
+        return False
+
+    async def _take_probe(self) -> bool:
+        """Wait until the next probe is due; false when the outage has ended before."""
+        self._probing = True
+        try:
+            async with asyncio.timeout(self._probe_wait_s):
+                await self._news.wait()
+        except TimeoutError:
+            return True
+        except asyncio.CancelledError:
+            self._let_next_probe()
+            raise
+        self._probing = False
         return False
 
     def probed(self) -> None:
-        """The probe has ended, whatever it brought."""
+        """The probe has ended, whatever it brought; if the outage goes on, the next one may."""
+        if self.is_outage:
+            self._probe_wait_s = min(self._probe_wait_s * 2, PROBE_MOST_S)
+        self._let_next_probe()
+
+    def _let_next_probe(self) -> None:
         self._probing = False
+        # Somebody else takes over: the prober may have no further turn.
+        self._tell()
+
+    def _tell(self) -> None:
+        """Wake everyone who waits, to look again."""
+        self._news.set()
+        self._news = asyncio.Event()
 
     def open(self) -> None:
         """Stop holding anyone back: the run is stopping and they will not send."""
-        self._clear.set()
+        self._opened = True
+        self._tell()
+
+
+def _enough(most: int, rows_left: int | None) -> int:
+    """So many distinct rows, or all that are left, if more than one."""
+    return most if rows_left is None else min(most, max(2, rows_left))

@@ -102,7 +102,12 @@ class Intake(Generic[_History]):
                 return None
             waiter = self._loop.create_future()
             self._idle.append(waiter)
-            await waiter
+            try:
+                await waiter
+            except asyncio.CancelledError:
+                if not waiter.cancelled():
+                    self._wake(1)  # it was woken for a turn that somebody else must take now
+                raise
         return None
 
     def park(self, turn: Turn[_History], wait_s: float) -> None:

@@ -6,6 +6,8 @@ import math
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from runner.errors import JobError
+
 if TYPE_CHECKING:
     from runner.job import LimitSettings
     from runner.providers import ModelFacts
@@ -30,8 +32,7 @@ class ChosenLimits:
 
 
 def choose_limits(settings: LimitSettings, facts: ModelFacts) -> ChosenLimits:
-    """Explicit limits, else the provider table's, else cautious ones."""
-    per_second, ramp, pace_note = _choose_pace(settings, facts)
+    """Explicit limits, else the provider table's, else cautious ones. Raises JobError."""
     if settings.tpm is not None:
         tokens, tokens_note = settings.tpm, f"tokens: {settings.tpm:,} a minute (--tpm)"
     elif facts.tpm is not None:
@@ -39,7 +40,12 @@ def choose_limits(settings: LimitSettings, facts: ModelFacts) -> ChosenLimits:
         tokens_note = f"tokens: {facts.tpm:,} a minute ({_table(facts)}; --tpm changes it)"
     else:
         tokens, tokens_note = None, "tokens: no limit (--tpm sets one)"
+    per_second, ramp, pace_note = _choose_pace(settings, facts, tokens)
     workers, workers_note = _choose_workers(settings, per_second)
+    if settings.share is not None and per_second is None and tokens is None:
+        raise JobError(
+            f"--share {settings.share}: there is no limit to share; set --qps, --rpm or --tpm"
+        )
     notes = (pace_note, tokens_note, workers_note)
     return ChosenLimits(per_second, ramp, tokens, workers, notes)
 
@@ -48,7 +54,9 @@ def _table(facts: ModelFacts) -> str:
     return f"provider table of {facts.as_of} for {facts.name}"
 
 
-def _choose_pace(settings: LimitSettings, facts: ModelFacts) -> tuple[float | None, bool, str]:
+def _choose_pace(
+    settings: LimitSettings, facts: ModelFacts, tokens: int | None
+) -> tuple[float | None, bool, str]:
     asked = [
         (rate, flag)
         for rate, flag in (
@@ -63,9 +71,9 @@ def _choose_pace(settings: LimitSettings, facts: ModelFacts) -> tuple[float | No
     if facts.rpm is not None:
         rate = facts.rpm / 60
         why = f"{_table(facts)}, {facts.rpm:,} a minute"
-    elif facts.tpm is not None:
-        rate = facts.tpm / 60 / _TOKENS_A_REQUEST
-        why = f"from {facts.tpm:,} tokens a minute, {_TOKENS_A_REQUEST} a request assumed"
+    elif facts.tpm is not None and tokens is not None:
+        rate = tokens / 60 / _TOKENS_A_REQUEST
+        why = f"from {tokens:,} tokens a minute, {_TOKENS_A_REQUEST} a request assumed"
     elif settings.concurrency is not None:
         return None, False, "pace: no limit, only --concurrency (--qps sets one)"
     else:

@@ -1,0 +1,187 @@
+"""Requests per second: an absolute schedule that everyone waits for in order of arrival."""
+
+from __future__ import annotations
+
+import asyncio
+import math
+from collections import deque
+from dataclasses import dataclass
+from typing import Final
+
+from runner.records import Part
+
+# What is granted stays this much below the limit, so that jitter on the way to the server does not
+# carry a request into a full window. Measured against a server that counts exactly: 99 % of the
+# limit draws no 429, 100 % draws one in a hundred.
+SHARE = 0.99
+# A late timer may make up for this much, no more: a stalled process must not burst afterwards.
+CATCH_UP_S = 0.005
+# Where several runs share a limit, their slots interlace: what is later than this waits for its
+# run's next slot. So much lateness keeps a window below 101 % of the limit.
+SHARED_CATCH_UP_S = 0.02
+# Event loops tell time by the millisecond: a timer for sooner than that would spin until it comes.
+_FINEST_TIMER_S = 0.001
+_ROUNDING = 1e-6  # of a step: the slot after a slot must not be rounded up to the one after that
+RAMP_FROM = 0.1  # a pace nobody asked for starts at this share and reaches all of it in RAMP_S
+RAMP_S = 60.0
+WHOLE: Final = Part()  # of a limit that nobody else takes from
+
+
+@dataclass(frozen=True, slots=True)
+class _Climb:
+    """A share of the pace that grows evenly from `share` at `start_s` to 1 at `end_s`."""
+
+    start_s: float  # event loop time; none before
+    share: float
+    end_s: float
+
+    @property
+    def growth(self) -> float:
+        return (1 - self.share) / (self.end_s - self.start_s)
+
+    def share_at(self, at_s: float) -> float:
+        return min(1.0, self.share + self.growth * max(0.0, at_s - self.start_s))
+
+    def step_s(self, slot_s: float, whole_step_s: float) -> float:
+        """How long after one slot the next one comes, given that time at the whole pace."""
+        share, growth = self.share_at(slot_s), self.growth
+        # The share's integral over the step makes up one step at the whole pace.
+        step_s = (math.sqrt(share * share + 2 * growth * whole_step_s) - share) / growth
+        return max(step_s, whole_step_s)  # it never goes beyond the whole
+
+
+class Pace:
+    """One slot every 1/rate seconds, one timer, one queue.
+
+    With `ramp` the rate climbs from a tenth to the whole over the minute after the first request,
+    as providers ask of new traffic.
+    """
+
+    def __init__(self, per_second: float, *, ramp: bool = False) -> None:
+        self._loop = asyncio.get_running_loop()
+        self.per_second = per_second  # of all runs that share it
+        self.part = WHOLE
+        self._step_s = 1 / (per_second * SHARE)
+        self._catch_up_s = CATCH_UP_S
+        self._ramp = ramp
+        self._climb: _Climb | None = None
+        self._next_s = self._loop.time()
+        self._waiters: deque[asyncio.Future[None]] = deque()
+        self._timer: asyncio.TimerHandle | None = None
+        self._open = False
+
+    @property
+    def waiting(self) -> int:
+        """How many requests wait for their slot."""
+        return len(self._waiters)
+
+    @property
+    def share(self) -> float:
+        """Of the whole pace, what holds now; during a pause, what will hold after it."""
+        if self._ramp:
+            return RAMP_FROM
+        return 1.0 if self._climb is None else self._climb.share_at(self._loop.time())
+
+    @property
+    def climb_left_s(self) -> float:
+        """Until the whole pace holds; 0 when it does."""
+        if self._ramp:
+            return RAMP_S
+        return 0.0 if self._climb is None else max(0.0, self._climb.end_s - self._loop.time())
+
+    def climb_from(self, share: float, over_s: float, *, after_s: float = 0.0) -> None:
+        """Nothing for `after_s`, then a share of the pace that grows to the whole in `over_s`."""
+        start_s = self._loop.time() + after_s
+        self._ramp = False
+        self._climb = _Climb(start_s, share, start_s + over_s) if share < 1 else None
+        self._next_s = max(self._next_s, start_s)
+        self._reset_timer()
+
+    def set_rate(self, per_second: float, part: Part) -> None:
+        """From now on `part` of another rate. What was waited for a slot so far counts as far.
+
+        Several runs that share a rate take the slots of one schedule in turn.
+        """
+        if (per_second, part) == (self.per_second, self.part):
+            return
+        before_s, self._step_s = self._step_s, part.of / (per_second * SHARE)
+        self.per_second, self.part = per_second, part
+        self._catch_up_s = CATCH_UP_S if part.of == 1 else SHARED_CATCH_UP_S
+        now_s = self._loop.time()
+        from_s = now_s if self._climb is None else max(now_s, self._climb.start_s)
+        left_s = max(0.0, self._next_s - from_s) * self._step_s / before_s
+        self._next_s = self._in_turn(from_s + left_s)
+        self._reset_timer()
+
+    async def wait(self) -> None:
+        """Return when this caller's slot has come."""
+        if self._open:
+            return
+        now_s = self._loop.time()
+        if self._ramp:
+            self.climb_from(RAMP_FROM, RAMP_S)
+        if not self._waiters and self._next_s <= now_s:
+            due_s = self._due(now_s)
+            if due_s <= now_s:
+                self._next_s = self._after(due_s)
+                return
+            self._next_s = due_s
+        slot = self._loop.create_future()
+        self._waiters.append(slot)
+        if self._timer is None:
+            self._set_timer()
+        await slot
+
+    def _after(self, slot_s: float) -> float:
+        climb = self._climb
+        if climb is not None:
+            if slot_s < climb.end_s:
+                return slot_s + climb.step_s(slot_s, self._step_s)
+            self._climb = None
+        return self._in_turn(slot_s + self._step_s)
+
+    def _due(self, now_s: float) -> float:
+        """The next slot's moment, unless it is too long past to be made up for."""
+        late_s = now_s - self._catch_up_s
+        return self._next_s if self._next_s >= late_s else self._in_turn(late_s)
+
+    def _in_turn(self, at_s: float) -> float:
+        """The first moment from `at_s` on that is this run's turn; its clock is the machine's."""
+        if self.part.of == 1:
+            return at_s
+        first_s = self.part.place / self.part.of * self._step_s
+        turns = math.ceil((at_s - first_s) / self._step_s - _ROUNDING)
+        return first_s + turns * self._step_s
+
+    def _reset_timer(self) -> None:
+        if self._timer is not None:
+            self._timer.cancel()
+            self._set_timer()
+
+    def _set_timer(self) -> None:
+        soonest_s = self._loop.time() + _FINEST_TIMER_S
+        self._timer = self._loop.call_at(max(self._next_s, soonest_s), self._serve)
+
+    def _serve(self) -> None:
+        self._timer = None
+        now_s = self._loop.time()
+        due_s = self._due(now_s)
+        while self._waiters and due_s <= now_s:
+            slot = self._waiters.popleft()
+            if not slot.done():  # a cancelled waiter takes no slot
+                slot.set_result(None)
+                due_s = self._after(due_s)
+        self._next_s = due_s
+        if self._waiters:
+            self._set_timer()
+
+    def open(self) -> None:
+        """Let everyone through at once: the run is stopping and they will not send."""
+        self._open = True
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+        while self._waiters:
+            slot = self._waiters.popleft()
+            if not slot.done():
+                slot.set_result(None)
