@@ -1,0 +1,226 @@
+"""What may this run still take? Its budget, from the flags and from all that it took before."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from runner.budget import Account, Budget
+from runner.errors import BudgetReached, JobError
+from runner.lease import Lease
+from runner.notation import parse_money
+from runner.prices import to_amount
+from runner.tally import PICO
+from runner.worst_case import WorstCase
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from pathlib import Path
+
+    from runner.budget import Stake
+    from runner.preflight import Preflight
+    from runner.records import Request
+    from runner.tally import Tally
+
+MONEY, TOKENS = 0, 1  # the kinds of account
+FLAGS = ("--max-cost", "--max-total-tokens")  # by kind
+
+
+def most_pico(max_cost: str) -> int:
+    """What --max-cost comes to, in 1e-12 of its currency."""
+    return int(parse_money(max_cost)[0] * PICO)
+
+
+def shown(amount: int, unit: str) -> str:
+    """An amount of an account for a person: `0.001200 USD`, `1,234 tokens`."""
+    if unit == "tokens":
+        return f"{amount:,} tokens"
+    money = to_amount(amount)
+    digits = 2 if money >= 100 else 4 if money >= 1 else 6
+    return f"{money:,.{digits}f} {unit}"
+
+
+@dataclass(frozen=True, slots=True)
+class Position:
+    """How many rows there are, for what the rest would take. Made by whoever runs the run."""
+
+    done: int
+    pending: int | None  # None: the dataset has not been read to its end
+
+
+class Spending:
+    """The budget of one process on a run. Made by `running` and `handing`, asked by `asking`.
+
+    `stop` is called when the next attempt would go beyond a limit and nothing on its way can still
+    make room. Raises JobError where the limit cannot be kept over the run's whole life, and
+    MachineFault for a damaged lease.
+    """
+
+    def __init__(
+        self,
+        flight: Preflight,
+        tally: Tally,
+        *,
+        lease_file: Path | None,  # None: nothing is kept, and nothing was before
+        stop: Callable[[BudgetReached], None],
+        position: Callable[[], Position],
+    ) -> None:
+        self._stop = stop
+        self._position = position
+        self._worst = worst_case_of(flight)
+        self._lease = None if lease_file is None else Lease(lease_file)
+        self.raise_to: str | None = None  # flag and value that would let the run finish
+        self._ended_by: tuple[Account, int, BudgetReached] | None = None
+        if self._lease is not None:
+            _check_history(flight, tally, self._lease)
+            self._take_up(self._lease, tally)
+        accounts = [
+            self._account(kind, unit, most, tally) for kind, unit, most in limits_of(flight)
+        ]
+        write = self._lease.cover if self._lease is not None else None
+        self._budget = Budget(tuple(accounts), cover=write, reached=self._reached)
+
+    @property
+    def is_limited(self) -> bool:
+        """Whether there is a limit at all; where there is none, nobody needs to be asked."""
+        return bool(self._budget.accounts)
+
+    @staticmethod
+    def _take_up(lease: Lease, tally: Tally) -> None:
+        spent = {TOKENS: tally.total_tokens}
+        entry = lease.found(MONEY)
+        if entry is not None:
+            spent[MONEY] = tally.costs_pico.get(entry.unit, 0)
+        lease.take_up(spent)
+
+    def _account(self, kind: int, unit: str, most: int, tally: Tally) -> Account:
+        entry = self._lease.found(kind) if self._lease is not None else None
+        lost = entry.lost if entry is not None else 0
+        if kind == MONEY:
+            spent = tally.costs_pico.get(unit, 0)
+            account = Account(
+                0, unit, most, lambda: tally.costs_pico.get(unit, 0), billed=spent, lost=lost
+            )
+        else:
+            account = Account(
+                1, unit, most, lambda: tally.total_tokens, billed=tally.total_tokens, lost=lost
+            )
+        if self._lease is None:
+            account.spent = lambda: account.billed  # handed over is all that can be done
+        account.covered = lost
+        return account
+
+    async def admit(self, request: Request) -> Stake:
+        """Set aside the most that an attempt can take, once that fits. Raises FailsRow."""
+        return await self._budget.admit(self._worst.of(request))
+
+    def open(self) -> None:
+        """Stop holding anyone back: the run is stopping and they will not send."""
+        self._budget.open()
+
+    def landed(self) -> None:
+        """Results have come to disk: what was at risk for them is not any more."""
+        self._budget.serve()
+
+    def close(self) -> None:
+        """Give the lease back; nothing is on its way any more. Raises MachineFault."""
+        if self._ended_by is not None:
+            account, worst, reason = self._ended_by
+            reason.args = (self._say(account, worst),)  # by now everything has landed
+        if self._lease is not None and self.is_limited:
+            self._lease.give_back(self._budget.accounts)
+
+    def to_json(self) -> dict[str, Any] | None:
+        """The budget's state for the summary; None without one. Money as the currency's units."""
+        if not self.is_limited:
+            return None
+        found: dict[str, Any] = {"raise_to": self.raise_to}
+        for account in self._budget.accounts:
+            scale = (lambda amount: amount / PICO) if account.kind == MONEY else int
+            found["cost" if account.kind == MONEY else "tokens"] = {
+                "unit": account.unit,
+                "most": scale(account.most),
+                "spent": scale(account.billed),
+                "lost": scale(account.lost),
+                "left": scale(account.left),
+            }
+        return found
+
+    def _reached(self, account: Account, worst: int) -> None:
+        reason = BudgetReached(self._say(account, worst))
+        self._ended_by = account, worst, reason
+        self._stop(reason)
+
+    def _say(self, account: Account, worst: int) -> str:
+        position = self._position()
+        unit, flag = account.unit, FLAGS[account.kind]
+        text = (
+            f"{flag} {shown(account.most, unit)}: {shown(account.billed, unit)} spent, "
+            f"{shown(account.lost, unit)} lost (attempts that may have been billed, nobody said "
+            f"how much), {shown(account.left, unit)} left, and the next request may take "
+            f"{shown(worst, unit)}"
+        )
+        mean = account.billed / position.done if position.done else worst
+        more = round(mean * position.pending) if position.pending is not None else account.most
+        enough = round_up(account.billed + account.lost + more + worst)
+        value = str(enough) if account.kind == TOKENS else f"{to_amount(enough):f}"
+        self.raise_to = f"{flag} {_plain(value)}"
+        if position.pending is None:
+            text += f". How many rows are left is not known yet; {self.raise_to} goes on"
+        else:
+            text += (
+                f". The {position.pending:,} rows left would take about {shown(more, unit)} more, "
+                f"at the mean so far: {self.raise_to} would do"
+            )
+        return text
+
+
+def _plain(value: str) -> str:
+    return value.rstrip("0").rstrip(".") if "." in value else value
+
+
+def round_up(amount: int) -> int:
+    """The next amount with two digits: 1,234 becomes 1,300."""
+    step = int("1" + "0" * max(0, len(str(amount)) - 2))
+    return -(-amount // step) * step
+
+
+def limits_of(flight: Preflight) -> list[tuple[int, str, int]]:
+    """Kind, unit and amount of each limit that is set."""
+    settings, limits = flight.job.limits, []
+    if settings.max_cost is not None:
+        assert flight.facts.price is not None  # noqa: S101 - `prepare` has refused it
+        limits.append((MONEY, flight.facts.price.currency, most_pico(settings.max_cost)))
+    if settings.max_total_tokens is not None:
+        limits.append((TOKENS, "tokens", settings.max_total_tokens))
+    return limits
+
+
+def worst_case_of(flight: Preflight) -> WorstCase:
+    """The bounds on a run's attempts."""
+    price, limited = flight.facts.price, flight.job.limits.max_cost is not None
+    currency = price.currency if price is not None and limited else None
+    return WorstCase(flight.facts_of, flight.parameters, currency=currency)
+
+
+def _check_history(flight: Preflight, tally: Tally, lease: Lease) -> None:
+    """Raise JobError where what the run cost before cannot be told in the budget's currency."""
+    if flight.job.limits.max_cost is None:
+        return
+    assert flight.facts.price is not None  # noqa: S101 - `prepare` has refused it
+    currency = flight.facts.price.currency
+    entry = lease.found(MONEY)
+    others = {unit for unit, pico in tally.costs_pico.items() if pico and unit != currency}
+    if entry is not None and entry.lost + entry.leased and entry.unit != currency:
+        others.add(entry.unit)
+    if others:
+        raise JobError(
+            f"--max-cost: this run has spent {', '.join(sorted(others))} before, and prices are in "
+            f"{currency} now; a budget holds in one currency. Go on in the old region, or use "
+            f"--max-total-tokens"
+        )
+    if tally.unpriced:
+        raise JobError(
+            f"--max-cost: {tally.unpriced:,} rows of this run were answered while their price was "
+            f"unknown, so nobody knows what has been spent. Use --max-total-tokens"
+        )
