@@ -9,6 +9,7 @@ if TYPE_CHECKING:
 
     from runner.job import Job
     from runner.records import Result
+    from runner.tally import Tally
 
 
 class Retry:
@@ -17,6 +18,15 @@ class Retry:
     def __init__(self, kinds: Sequence[str], job: Job | None) -> None:
         self.kinds = tuple(kinds)
         self.job = job  # None: as the first time
+
+    def may_take_from(self, tally: Tally) -> bool:
+        """Whether any of the results that were added up there is asked again."""
+        counts = {"failed": tally.failed, "length": tally.truncated, "empty": tally.empty}
+        return any(counts.get(kind) or kind in tally.failures for kind in self.kinds)
+
+    def missing_in(self, tally: Tally) -> list[str]:
+        """The kinds that none of the results added up there is of."""
+        return [kind for kind in self.kinds if not Retry([kind], None).may_take_from(tally)]
 
     def takes(self, result: Result) -> bool:
         """Whether a row with this result is asked again."""

@@ -11,16 +11,19 @@ from typing import TYPE_CHECKING, Any
 
 from runner.asked_again import Retry
 from runner.blocks import block_rows_for
-from runner.drift import job_differences, same_files
+from runner.drift import job_differences, same_dataset
 from runner.errors import DatasetError, JobError, RunFolderError
+from runner.event_loop import run_to_end
 from runner.export import format_of
-from runner.folder import RunFile, run_folder_of
+from runner.folder import RunFile, RunFolder, run_folder_of
 from runner.job import Job
 from runner.preflight import Preflight, prepare
 from runner.running import Run
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
+
+    from runner.summary import Summary
 
 # What a run may change without becoming another: scope, delivery and limits.
 CHANGEABLE = frozenset(
@@ -46,11 +49,11 @@ def begin(
     flight = prepare(job, paths, providers_file=providers_file)
     folder, export_file = run_folder_of(name)
     if folder.exists():
-        run = _same(folder.read_run(), flight, name, rehearsal=rehearsal)
-        flight = replace(flight, total_rows=flight.total_rows or run.total_rows)
+        kept = _same(folder.read_run(), flight, paths, name, rehearsal=rehearsal)
+        flight = replace(flight, total_rows=flight.total_rows or kept.total_rows)
     else:
-        _refuse_occupied(folder.path, export_file, name)
-        run = RunFile(
+        _refuse_occupied(folder, export_file, name)
+        kept = RunFile(
             job=flight.job,
             paths=tuple(absolute(path) for path in paths),
             stamp=flight.dataset.stamp(),
@@ -63,7 +66,7 @@ def begin(
             version=version("penstock"),
         )
     key = None if rehearsal else flight.read_key()
-    return Run(name, run, flight, key=key, say=say)
+    return Run(name, kept, flight, key=key, say=say)
 
 
 def go_on(
@@ -81,13 +84,51 @@ def go_on(
     decide what is asked may change for those rows alone.
     """
     folder, _ = run_folder_of(name)
-    run = folder.read_run()
-    job, again = _changed(run.job, changes or {}, retry)
-    flight = prepare(job, paths or run.paths, providers_file=providers_file)
-    run = replace(_same(run, flight, name, rehearsal=run.rehearsal), job=flight.job)
-    flight = replace(flight, total_rows=flight.total_rows or run.total_rows)
-    key = None if run.rehearsal else flight.read_key()
-    return Run(name, run, flight, key=key, say=say, retry=Retry(retry, again) if retry else None)
+    kept = folder.read_run()
+    job, again = _changed(kept.job, changes or {}, retry)
+    paths = paths or kept.paths
+    flight = prepare(job, paths, providers_file=providers_file)
+    if again is not None:
+        flight.template_for(again)  # its flaws are told before the run folder is touched
+    kept = _same(kept, flight, paths, name, rehearsal=kept.rehearsal)
+    flight = replace(flight, total_rows=flight.total_rows or kept.total_rows)
+    key = None if kept.rehearsal else flight.read_key()
+    return Run(name, kept, flight, key=key, say=say, retry=Retry(retry, again) if retry else None)
+
+
+async def run(
+    job: Job,
+    paths: str | Sequence[str],
+    name: str,
+    *,
+    rehearsal: bool = False,
+    providers_file: str | None = None,
+    say: Callable[[str], None] = lambda _: None,
+) -> Summary:
+    """Ask for every row of the dataset and keep the answers at `name`; how it ended.
+
+    Goes on where an earlier call, or the command line, left off. `say` receives lines for a person.
+    Raises Refused when the job, the dataset or the folder is wrong; whatever stops the run later is
+    told in the summary (`stopped_by`, `message`), and the same call goes on.
+    """
+    listed = [paths] if isinstance(paths, str) else paths
+    begun = begin(job, listed, name, rehearsal=rehearsal, providers_file=providers_file, say=say)
+    return await begun.go()
+
+
+def run_sync(
+    job: Job,
+    paths: str | Sequence[str],
+    name: str,
+    *,
+    rehearsal: bool = False,
+    providers_file: str | None = None,
+    say: Callable[[str], None] = lambda _: None,
+) -> Summary:
+    """`run` from plain code, on an event loop of its own."""
+    return run_to_end(
+        run(job, paths, name, rehearsal=rehearsal, providers_file=providers_file, say=say)
+    )
 
 
 def _changed(job: Job, changes: dict[str, Any], retry: Sequence[str]) -> tuple[Job, Job | None]:
@@ -112,7 +153,9 @@ def _changed(job: Job, changes: dict[str, Any], retry: Sequence[str]) -> tuple[J
     return usual, again
 
 
-def _same(run: RunFile, flight: Preflight, name: str, *, rehearsal: bool) -> RunFile:
+def _same(
+    run: RunFile, flight: Preflight, paths: Sequence[str], name: str, *, rehearsal: bool
+) -> RunFile:
     """The run in the folder, if it is the one that is asked for. Raises RunFolderError."""
     if run.rehearsal != rehearsal:
         kinds = ("a rehearsal", "a run against the provider")
@@ -126,38 +169,42 @@ def _same(run: RunFile, flight: Preflight, name: str, *, rehearsal: bool) -> Run
             f"penstock resume {name}"
         )
     stamp = flight.dataset.stamp()
-    if same_files(run, stamp):
-        return replace(run, job=flight.job)
-    if run.digest is None or flight.dataset.digest() != run.digest:
+    if not same_dataset(run, flight.dataset):
         raise DatasetError(
             f"the dataset is not the one that {name} was started with: "
-            f"{_file_change(run.stamp, stamp)}. Its answers are kept. Bring the old file back, or "
+            f"{_file_change(run, stamp)}. Its answers are kept. Bring the old file back, or "
             f"start a new run elsewhere with -o"
         )
-    return replace(run, job=flight.job, stamp=stamp)
+    # Also where the files lie now, for the next time.
+    return replace(run, job=flight.job, stamp=stamp, paths=tuple(absolute(path) for path in paths))
 
 
-def _file_change(before: list[dict[str, Any]], now: list[dict[str, Any]]) -> str:
+def _file_change(run: RunFile, now: list[dict[str, Any]]) -> str:
+    before = run.stamp
     if len(before) != len(now):
         return f"it had {len(before)} file(s) and has {len(now)}"
     for old, new in zip(before, now, strict=True):
         if old["size"] != new["size"]:
             return f"{new['path']} had {old['size']:,} bytes and has {new['size']:,}"
-    return f"the contents of {now[0]['path'] if len(now) == 1 else 'its files'} have changed"
+    which = now[0]["path"] if len(now) == 1 else "its files"
+    if run.digest is None:
+        return f"{which} was written to since, and its contents were not hashed at the time"
+    return f"the contents of {which} have changed"
 
 
-def _refuse_occupied(path: Path, export_file: Path | None, name: str) -> None:
+def _refuse_occupied(folder: RunFolder, export_file: Path | None, name: str) -> None:
     if export_file is not None and export_file.exists():
         raise RunFolderError(
             f"-o {name}: there is such a file already, and it is not a run's; name another one"
         )
-    if path.is_dir() and any(path.iterdir()):
-        raise RunFolderError(
-            f"-o {name}: {path} holds other files; name a folder that is new or empty"
-        )
+    path = folder.path
     if path.exists() and not path.is_dir():
         raise RunFolderError(
             f"-o {name}: {path} is a file; name a folder, or a .csv, .jsonl or .parquet file"
+        )
+    if not folder.is_vacant():
+        raise RunFolderError(
+            f"-o {name}: {path} holds other files; name a folder that is new or empty"
         )
     if export_file is not None:
         format_of(export_file)

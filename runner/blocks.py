@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     import pyarrow as pa
 
     from runner.records import Result, Row
-    from runner.seals import SealRecord
+    from runner.seal_record import SealRecord
 
 MOST_ROWS = 20_000  # a block's rows at the most: what a straggler may hold back
 _PART_BYTES = 8 << 20  # about 8 MB of output a part: few files, and a quick reseal
@@ -41,12 +41,17 @@ class Block:
     open_bytes: int = 0  # held in memory, answers to come included; an estimate
     results: dict[int, Result] = field(default_factory=dict)
     changed: bool = False  # holds a result that its part does not
+    reaches_beyond: bool = False  # earlier runs, of a wider scope, kept results behind `stop`
 
     @property
     def is_complete(self) -> bool:
-        """Whether every row has been read and has a result."""
+        """Whether every row has been read and has a result, so that it may be sealed.
+
+        A block that reaches beyond the scope stays open: its part would be without what was kept
+        behind it, and the journal is where that lies safely.
+        """
         size = self.stop - self.start
-        return self.rows_read == size and len(self.results) == size
+        return self.rows_read == size == len(self.results) and not self.reaches_beyond
 
     def ordered(self) -> list[Result]:
         """The results in dataset order; the block is complete."""

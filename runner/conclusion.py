@@ -6,6 +6,7 @@ import shlex
 import time
 from typing import TYPE_CHECKING
 
+from runner.deadline import is_over
 from runner.errors import Interrupted, MachineFault, StopsRun
 
 if TYPE_CHECKING:
@@ -25,25 +26,45 @@ def failures_allowed(max_failed: str | None, rows: int | None, *, otherwise: flo
 
 def conclude(summary: Summary, reason: StopsRun | None, job: Job) -> None:
     """Fill in how it ended and what to do next."""
-    tally, run = summary.tally, shlex.quote(summary.run)
     summary.message = str(reason) if reason is not None else None
     if summary.pending == 0 and not isinstance(reason, MachineFault):
         allowed = failures_allowed(job.limits.max_failed, summary.rows, otherwise=0)
         summary.state = "finished"
-        summary.exit_status = 1 if tally.failed > allowed else 0
-        retry = "failed" if tally.failed else "length" if tally.truncated else None
-        more = " --param max_tokens=4000" if retry == "length" else ""
-        summary.next = f"penstock resume {run} --retry {retry}{more}" if retry else None
-        if job.first is not None and retry is None:
-            summary.next = f"penstock resume {run} -n all"
-        summary.next = summary.next or f"penstock show {run} -n 5"
+        summary.exit_status = 1 if summary.tally.failed > allowed else 0
+        summary.next = next_command(summary, job)
         return
     reason = reason or Interrupted("it ended before all rows had a result")
     summary.state = "interrupted" if isinstance(reason, Interrupted) else "stopped"
     summary.exit_status = reason.exit_status
     summary.stopped_by = _words(type(reason).__name__)
     summary.stopped_at = time.time()
-    summary.next = f"penstock resume {run}"
+    summary.next = next_command(summary, job)
+
+
+def next_command(summary: Summary, job: Job) -> str:
+    """What to paste next, by the run's state and counts."""
+    run, tally = shlex.quote(summary.run), summary.tally
+    if summary.state in {"running", "waiting", "paused", "draining"}:
+        return f"penstock status {run} --follow"
+    if summary.state != "finished":
+        return f"penstock resume {run}{_more(summary, job)}"
+    if tally.failed:
+        return f"penstock resume {run} --retry failed"
+    if tally.truncated:
+        return f"penstock resume {run} --retry length --param max_tokens=4000"
+    if job.first is not None:
+        return f"penstock resume {run} -n all"
+    return f"penstock show {run} -n 5"
+
+
+def _more(summary: Summary, job: Job) -> str:
+    """Flags without which a resume would stop at once."""
+    flags = ""
+    if summary.budget is not None and summary.budget.get("raise_to"):
+        flags += f" {summary.budget['raise_to']}"
+    if job.limits.deadline is not None and is_over(job.limits.deadline):
+        flags += " --deadline none"
+    return flags
 
 
 def _words(name: str) -> str:

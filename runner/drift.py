@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from runner.dataset import Dataset
     from runner.folder import RunFile
     from runner.job import Job
 
@@ -28,6 +29,13 @@ def same_files(run: RunFile, stamp: list[dict[str, Any]]) -> bool:
         return [(file["size"], file["mtime_ns"]) for file in files]
 
     return facts(run.stamp) == facts(stamp)
+
+
+def same_dataset(run: RunFile, dataset: Dataset) -> bool:
+    """Whether the files hold what they held; where only their times differ, by reading them."""
+    if same_files(run, dataset.stamp()):
+        return True
+    return run.digest is not None and dataset.digest() == run.digest
 
 
 def _shown(value: object) -> str:

@@ -10,7 +10,7 @@ from typing import Any
 import orjson
 
 from runner.durable import fsync_folder, machine_fault, replace_file
-from runner.errors import RunFolderError
+from runner.errors import JobError, RunFolderError
 from runner.job import Job
 from runner.lock import Lock, holder, is_held
 from runner.seals import Seals
@@ -63,12 +63,24 @@ class RunFolder:
         self.seal_records = path / "seals"
         self.measures = path / "measures.jsonl"
         self.summary = path / "summary.json"
+        self.lease = path / "lease.json"
         self._run_file = path / "run.json"
         self._lock = path / "lock"
 
     def exists(self) -> bool:
         """Whether a run has been started here."""
         return self._run_file.is_file()
+
+    def is_vacant(self) -> bool:
+        """Whether a run may begin here: nothing is here, or what a start left that was killed."""
+        if not self.path.is_dir():
+            return not self.path.exists()
+        ours = {self.journal, self.parts, self.seal_records}
+        return all(
+            (path in ours and path.is_dir() and not any(path.iterdir()))
+            or path.name in {self._lock.name, f".{self._run_file.name}.tmp"}
+            for path in self.path.iterdir()
+        )
 
     def lock(self) -> Lock:
         """The one writer's lock, to be held with `with`."""
@@ -104,18 +116,29 @@ class RunFolder:
         """What run.json says. Raises RunFolderError when there is no run here."""
         try:
             data = orjson.loads(self._run_file.read_bytes())
-        except FileNotFoundError:
+        except (FileNotFoundError, NotADirectoryError):
             raise RunFolderError(self._no_run()) from None
         except (OSError, orjson.JSONDecodeError) as error:
             raise RunFolderError(f"{self._run_file} cannot be read: {error}") from None
-        if data.get("layout") != LAYOUT_VERSION:
+        try:
+            if data.get("layout") == LAYOUT_VERSION:
+                return RunFile.decode(data)
+        except (LookupError, TypeError, AttributeError, JobError) as error:
             raise RunFolderError(
-                f"{self.path} was made by penstock {data.get('version')}, in a layout that this "
-                f"version does not read; use that version to finish it"
-            )
-        return RunFile.decode(data)
+                f"{self._run_file} is damaged ({type(error).__name__}: {error}); bring it back "
+                f"from a copy. The answers in {self.path} are kept"
+            ) from None
+        raise RunFolderError(
+            f"{self.path} was made by penstock {data.get('version')}, in a layout that this "
+            f"version does not read; use that version to finish it"
+        )
 
     def _no_run(self) -> str:
+        if self.path.is_file():
+            return (
+                f"{self.path} is a file, and not a run's; give the folder or the .csv, .jsonl or "
+                f".parquet file that -o named"
+            )
         if not self.path.exists():
             return (
                 f"{self.path}: there is no such run; `penstock generate -o {self.path}` starts one"
@@ -126,9 +149,12 @@ class RunFolder:
 def run_folder_of(name: str) -> tuple[RunFolder, Path | None]:
     """The run that `-o NAME` or RUN means, and the one file beside it when NAME is a file's.
 
-    `answers.csv` stands for the folder `answers.csv.run` and the file `answers.csv`.
+    `answers.csv` stands for the folder `answers.csv.run` and the file `answers.csv`; so does the
+    folder's own name.
     """
     path = Path(name)
     if path.suffix in _FILE_ENDINGS and not path.is_dir():
         return RunFolder(path.with_name(path.name + ".run")), path
+    if path.suffix == ".run" and Path(path.stem).suffix in _FILE_ENDINGS:
+        return RunFolder(path), path.with_suffix("")
     return RunFolder(path), None

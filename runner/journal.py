@@ -14,11 +14,12 @@ import zlib
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import fields
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import orjson
 
 from runner.durable import faults, fsync_folder, write_all
+from runner.errors import MachineFault
 from runner.records import Result
 
 if TYPE_CHECKING:
@@ -30,11 +31,29 @@ SYNC_RESULTS = 256  # enough to make an fsync's cost vanish; small enough to los
 
 _CRC = b',"crc":"%08x"}\n'
 _CRC_BYTES = len(_CRC % 0)
+# On Windows a file is text unless told otherwise, and every newline becomes two bytes.
+_OPEN_FLAGS = os.O_WRONLY | os.O_CREAT | os.O_APPEND | getattr(os, "O_BINARY", 0)
 _FIELDS = frozenset(field.name for field in fields(Result))
 
 
+def cleaned(result: Result) -> Result:
+    """The result with every text in it valid Unicode: half a surrogate pair becomes U+FFFD.
+
+    Neither JSON nor Arrow can hold one, and an answer is not to be lost for a character.
+    """
+    values: dict[str, Any] = {name: getattr(result, name) for name in _FIELDS}
+    for name, value in values.items():
+        if isinstance(value, str):
+            raw = value.encode("utf-16-le", "surrogatepass")
+            values[name] = raw.decode("utf-16-le", "replace")
+    return Result(**values)
+
+
 def encode_line(result: Result) -> bytes:
-    """One journal line: the result as a JSON object, its CRC-32 in the last key."""
+    """One journal line: the result as a JSON object, its CRC-32 in the last key.
+
+    Raises TypeError for a text that is not valid Unicode.
+    """
     text = orjson.dumps(result)
     return text[:-1] + _CRC % zlib.crc32(text)
 
@@ -87,6 +106,19 @@ def read_journals(folder: Path, *, mend: bool) -> Iterator[JournalFile]:
             yield JournalFile(path, mend=mend)
 
 
+def look_into(folder: Path, block: int) -> dict[int, Result]:
+    """What a reader finds in a block's journal file, by row; {} where there is none.
+
+    The run that goes on may delete the file at any moment, and has then sealed the block.
+    """
+    try:
+        return JournalFile(folder / f"{block:05d}.jsonl", mend=False).results
+    except MachineFault as fault:
+        if isinstance(fault.__cause__, FileNotFoundError):
+            return {}
+        raise
+
+
 class Journal:
     """Appends results, forces them to disk in groups, and tells when they count.
 
@@ -108,6 +140,7 @@ class Journal:
         self._first = asyncio.Event()  # something waits for an fsync
         self._full = asyncio.Event()  # enough waits to do it at once
         self._closing = False
+        self._fault: MachineFault | None = None
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="penstock-journal")
 
     def path(self, block: int) -> Path:
@@ -116,12 +149,24 @@ class Journal:
 
     def append(self, result: Result) -> None:
         """Hand a result's line to the kernel. Raises MachineFault; the result counts later."""
+        if self._fault is not None:
+            # Behind a line that was cut short another one would be damaged too.
+            raise self._fault
         block = self._block_of(result.row)
-        handle = self._handles.get(block)
-        if handle is None:
-            handle = self._open(block)
-        with faults("write", self.path(block)):
-            write_all(handle, encode_line(result))
+        try:
+            line = encode_line(result)
+        except TypeError:
+            result = cleaned(result)
+            line = encode_line(result)
+        try:
+            handle = self._handles.get(block)
+            if handle is None:
+                handle = self._open(block)
+            with faults("write", self.path(block)):
+                write_all(handle, line)
+        except MachineFault as fault:
+            self._fault = fault
+            raise
         self._dirty.add(block)
         self._unsynced.append(result)
         if len(self._unsynced) >= SYNC_RESULTS:
@@ -131,9 +176,8 @@ class Journal:
     def _open(self, block: int) -> int:
         path = self.path(block)
         with faults("open", path):
-            handle = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o644)
+            handle = self._handles[block] = os.open(path, _OPEN_FLAGS, 0o644)
             fsync_folder(self._folder)
-        self._handles[block] = handle
         return handle
 
     async def keep(self) -> None:
@@ -151,7 +195,11 @@ class Journal:
             if results:
                 # A failed fsync is final: the kernel may have dropped the pages, so a second
                 # call that succeeds would prove nothing.
-                await loop.run_in_executor(self._thread, self._sync, blocks)
+                try:
+                    await loop.run_in_executor(self._thread, self._sync, blocks)
+                except MachineFault as fault:
+                    self._fault = fault
+                    raise
                 self._on_durable(results)
             if self._closing and not self._unsynced:
                 return

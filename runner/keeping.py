@@ -14,21 +14,26 @@ from runner.journal import Journal, read_journals
 from runner.output import assemble, output_schema, result_schema, results_of
 from runner.part_files import read_columns
 from runner.tally import Tally
+from runner.together import together
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Collection
+    from collections.abc import Callable
 
     import pyarrow as pa
 
+    from runner.asked_again import Retry
     from runner.dataset import Batch
     from runner.folder import RunFile, RunFolder
     from runner.records import Result, Row
-    from runner.seals import SealRecord
+    from runner.seal_record import SealRecord
 
 # Behind a straggler reading waits once this many blocks are open and hold this much: both, since
 # small blocks are no burden and a retry that waits for seconds should hold nobody back.
 MOST_OPEN_BLOCKS = 8
 MOST_OPEN_BYTES = 32 << 20
+# Where a row fills a block, as many are still wanted as it takes to tell bad rows from a
+# configuration that is refused: with fewer, each would wait for the other.
+LEAST_OPEN_ROWS = 24
 
 
 class Keeping:
@@ -40,8 +45,7 @@ class Keeping:
         run: RunFile,
         inputs: pa.Schema,
         *,
-        retry: Callable[[Result], bool],
-        retry_kinds: Collection[str],
+        retry: Retry | None,
         on_count: Callable[[], None],
         say: Callable[[str], None],
     ) -> None:
@@ -62,13 +66,13 @@ class Keeping:
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="penstock-seal")
         self.tally = Tally()
         self.replaced: dict[int, Result] = {}  # by row: counted, but being asked again
-        self._load(folder, retry_kinds)
+        self._load(folder)
 
     def block_of(self, row: int) -> int:
         """The block that a row belongs to."""
         return row // self._run.block_rows
 
-    def _load(self, folder: RunFolder, retry_kinds: Collection[str]) -> None:
+    def _load(self, folder: RunFolder) -> None:
         """Count what earlier runs kept, and find the blocks that have to be opened again."""
         for file in read_journals(folder.journal, mend=True):
             for line in file.damaged_lines:
@@ -76,13 +80,16 @@ class Keeping:
             self._journalled[file.block] = file.results
         self._reopened = set(self._journalled)
         for index, record in self._sealed.items():
-            if any(kind in record.tally.failures for kind in retry_kinds):
+            if self._retry is not None and self._retry.may_take_from(record.tally):
                 self._reopened.add(index)
             if index not in self._journalled:
                 self.tally.merge(record.tally)
         for index in self._journalled:
             for result in self._earlier_results(index).values():
                 self.tally.add(result)
+        for kind in self._retry.missing_in(self.tally) if self._retry is not None else ():
+            there = ", ".join(sorted(self.tally.failures)) or "none"
+            self._say(f"--retry {kind}: no row has such a result; failures there are: {there}.")
 
     def _earlier_results(self, index: int) -> dict[int, Result]:
         """A block's results so far, the journal's over the part's."""
@@ -90,10 +97,11 @@ class Keeping:
         return {**results, **self._journalled.get(index, {})}
 
     def _part_results(self, index: int) -> dict[int, Result]:
-        path = self._seals.part(index)
-        table = read_columns(path, self._seals.kind, result_schema(self._run.job.prefix))
-        keys = self._seals.keys(index)
-        return {result.row: result for result in results_of(table, self._run.job.prefix, keys)}
+        record, prefix = self._sealed[index], self._run.job.prefix
+        self._seals.verify(record)
+        table = read_columns(self._seals.part(index), self._seals.kind, result_schema(prefix))
+        found = results_of(table, prefix, self._seals.keys(index), record.unmetered)
+        return {result.row: result for result in found}
 
     def spans(self, end: int | None) -> list[range]:
         """The rows to read, up to `end` (None: to wherever the dataset ends)."""
@@ -132,16 +140,28 @@ class Keeping:
             stop = start + self._run.block_rows
             block = Block(index, start, stop if end is None else min(stop, end))
             if index in self._reopened or index in self._sealed:
-                block.results = self._earlier_results(index)
-                block.changed = index in self._journalled
-                for row in [row for row, one in block.results.items() if self._retry(one)]:
-                    self.replaced[row] = block.results.pop(row)
+                self._bring_back(block)
             self._open[index] = block
         return block
 
+    def _bring_back(self, block: Block) -> None:
+        """Lay what earlier runs kept into a block that is opened again."""
+        for row, result in self._earlier_results(block.index).items():
+            if row >= block.stop:
+                block.reaches_beyond = True
+            elif self._retry is not None and self._retry.takes(result):
+                self.replaced[row] = result
+            else:
+                block.results[row] = result
+        block.changed = block.index in self._journalled
+
     def _look_for_room(self) -> None:
-        many = len(self._open) > MOST_OPEN_BLOCKS
-        if many and sum(block.open_bytes for block in self._open.values()) > MOST_OPEN_BYTES:
+        blocks = self._open.values()
+        if (
+            len(blocks) > MOST_OPEN_BLOCKS
+            and sum(block.open_bytes for block in blocks) > MOST_OPEN_BYTES
+            and sum(block.rows_read for block in blocks) > LEAST_OPEN_ROWS
+        ):
             self._room.clear()
         else:
             self._room.set()
@@ -185,11 +205,13 @@ class Keeping:
 
     async def work(self) -> None:
         """Journal and seal until `close`. Raises MachineFault."""
-        async with asyncio.TaskGroup() as tasks:
+        async with together() as tasks:
             sealing = tasks.create_task(self._seal_all())
             await self._journal.keep()
             self._to_seal.put_nowait(None)
             await sealing
+        if self._retry is not None:
+            self._recount_failures()
 
     async def _seal_all(self) -> None:
         loop = asyncio.get_running_loop()
@@ -203,6 +225,19 @@ class Keeping:
             self._reopened.discard(block.index)
             self._look_for_room()
 
+    def _recount_failures(self) -> None:
+        """Examples of failures that were mended give way to some that still hold."""
+        total = Tally()
+        for index in sorted({*self._sealed, *self._journalled, *self._open}):
+            block = self._open.get(index)
+            if block is None and index not in self._journalled:
+                total.merge(self._sealed[index].tally)
+                continue
+            newer = block.results if block is not None else {}
+            for result in {**self._earlier_results(index), **newer}.values():
+                total.add(result)
+        self.tally.failures = total.failures
+
     def _seal(self, block: Block) -> SealRecord:
         results = block.ordered()
         tally = Tally()
@@ -210,7 +245,8 @@ class Keeping:
             tally.add(result)
         table = assemble(block.inputs, results, self._schema, self._run.job.prefix)
         keys = [result.key for result in results]
-        return self._seals.seal(block.index, block.start, [table], keys, tally)
+        unmetered = {one.row: one.unmetered_attempts for one in results if one.unmetered_attempts}
+        return self._seals.seal(block.index, block.start, [table], keys, tally, unmetered)
 
     def close(self) -> None:
         """No more results will come: `work` writes what is left and returns."""

@@ -6,6 +6,7 @@ import os
 import socket
 import sys
 import time
+from contextlib import suppress
 from typing import TYPE_CHECKING, Self
 
 import orjson
@@ -20,7 +21,8 @@ if sys.platform == "win32":
     import msvcrt
 
     # Locking is mandatory on Windows, so the locked byte lies far behind the text.
-    def _try_lock(handle: int) -> bool:
+    def try_lock(handle: int) -> bool:
+        """Whether the lock of an open file could be had at once; closing the file gives it back."""
         os.lseek(handle, 1 << 20, os.SEEK_SET)
         try:
             msvcrt.locking(handle, msvcrt.LK_NBLCK, 1)
@@ -28,12 +30,23 @@ if sys.platform == "win32":
             return False
         return True
 
+    _is_free = try_lock
+
 else:
     import fcntl
 
-    def _try_lock(handle: int) -> bool:
+    def try_lock(handle: int) -> bool:
+        """Whether the lock of an open file could be had at once; closing the file gives it back."""
         try:
             fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            return False
+        return True
+
+    # Shared, so that two who look at the same time do not take each other for the holder.
+    def _is_free(handle: int) -> bool:
+        try:
+            fcntl.flock(handle, fcntl.LOCK_SH | fcntl.LOCK_NB)
         except BlockingIOError:
             return False
         return True
@@ -42,7 +55,7 @@ else:
 def _wait_for_lock(handle: int) -> bool:
     # `is_held` takes the lock for a moment to see whether it is free; do not stumble over that.
     for _ in range(10):
-        if _try_lock(handle):
+        if try_lock(handle):
             return True
         time.sleep(0.02)
     return False
@@ -61,8 +74,17 @@ class Lock:
     def __enter__(self) -> Self:
         with faults("open", self._path):
             handle = os.open(self._path, os.O_RDWR | os.O_CREAT, 0o644)
-        if not _wait_for_lock(handle):
+        try:
+            with faults("lock", self._path):
+                self._take(handle)
+        except BaseException:
             os.close(handle)
+            raise
+        self._handle = handle
+        return self
+
+    def _take(self, handle: int) -> None:
+        if not _wait_for_lock(handle):
             folder = self._path.parent
             raise RunFolderError(
                 f"{folder} is being written by {_describe(holder(self._path))}; wait for it, stop "
@@ -72,8 +94,6 @@ class Lock:
         os.ftruncate(handle, 0)
         os.lseek(handle, 0, os.SEEK_SET)
         os.write(handle, orjson.dumps(me))
-        self._handle = handle
-        return self
 
     def __exit__(self, *exc_info: object) -> None:
         if self._handle is not None:
@@ -93,13 +113,32 @@ def holder(path: Path) -> dict[str, object]:
 def is_held(path: Path) -> bool:
     """Whether a living process holds the lock now."""
     try:
-        handle = os.open(path, os.O_RDWR)
+        # For reading alone, since another user's run may be watched too.
+        handle = os.open(path, os.O_RDONLY)
     except OSError:
         return False
     try:
-        return not _try_lock(handle)
+        return not _is_free(handle)
     finally:
         os.close(handle)
+
+
+def remove_if_free(path: Path) -> None:
+    """Remove a lock file that nobody holds; whoever takes it meanwhile keeps it, or sees it gone.
+
+    So who has just made and locked a file that others may clear away looks whether it is there.
+    """
+    with suppress(OSError):
+        handle = os.open(path, os.O_RDWR)
+        try:
+            if not try_lock(handle):
+                return
+            if sys.platform != "win32":
+                path.unlink()
+        finally:
+            os.close(handle)
+        if sys.platform == "win32":  # refuses to remove a file that anyone has open
+            path.unlink()
 
 
 def _describe(who: dict[str, object]) -> str:

@@ -10,8 +10,9 @@ from runner.errors import JobError
 from runner.records import Result
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Sequence
+    from collections.abc import Iterable, Iterator, Mapping, Sequence
 
+_YEAR_10000_S = 253_402_300_800  # the first second that dates cannot tell
 _SLICE_ROWS = 512  # about 1 MB of answers: what is turned into columns at a time
 
 # One schema, known before the first request. Order and types are the contract of the output.
@@ -24,7 +25,7 @@ OUTPUT_FIELDS: tuple[tuple[str, pa.DataType], ...] = (
     ("finish_reason", pa.string()),
     ("model", pa.string()),
     ("response_id", pa.string()),
-    ("created", pa.timestamp("s", "UTC")),
+    ("created", pa.timestamp("ms", "UTC")),  # Parquet has no coarser unit
     ("prompt_tokens", pa.int64()),
     ("completion_tokens", pa.int64()),
     ("total_tokens", pa.int64()),
@@ -64,9 +65,15 @@ def output_schema(inputs: pa.Schema, prefix: str) -> pa.Schema:
 
 def _column(name: str, kind: pa.DataType, results: Sequence[Result]) -> pa.Array[Any]:
     values = [getattr(result, name) for result in results]
-    if name == "finished_at":
-        values = [None if value is None else round(value * 1000) for value in values]
+    if pa.types.is_timestamp(kind):
+        values = [_milliseconds(value) for value in values]
     return pa.array(values, kind)
+
+
+def _milliseconds(seconds: float | None) -> int | None:
+    # A server's nonsense (milliseconds in place of seconds) must not make a part that CSV and JSON
+    # readers choke on.
+    return None if seconds is None or not 0 <= seconds < _YEAR_10000_S else round(seconds * 1000)
 
 
 def result_columns(results: Sequence[Result], prefix: str) -> pa.RecordBatch:
@@ -91,15 +98,27 @@ def assemble(
     return pa.Table.from_arrays([*table.columns, *outputs.columns], schema=schema)
 
 
-def results_of(table: pa.Table, prefix: str, keys: Sequence[str]) -> Iterator[Result]:
-    """The results that a finished part holds; `keys` are its rows' request keys, in order."""
+def results_of(
+    table: pa.Table,
+    prefix: str,
+    keys: Sequence[str],
+    unmetered: Mapping[int, int] | None = None,
+) -> Iterator[Result]:
+    """The results that a finished part holds.
+
+    What has no column comes from its record: `keys`, the rows' request keys in order, and
+    `unmetered`, by row, the attempts without known usage.
+    """
     columns: dict[str, list[Any]] = {}
     for name, kind in OUTPUT_FIELDS:
         column = table[prefix + name]
         if pa.types.is_timestamp(kind):
-            column = column.cast(pa.int64())
+            column = column.cast(kind).cast(pa.int64())
         columns[name] = column.to_pylist()
+    columns["created"] = [value and value // 1000 for value in columns["created"]]
     columns["finished_at"] = [value and value / 1000 for value in columns["finished_at"]]
+    counts = unmetered or {}
     names = list(columns)
     for key, *values in zip(keys, *columns.values(), strict=True):
-        yield Result(key=key, **dict(zip(names, values, strict=True)))
+        found = dict(zip(names, values, strict=True))
+        yield Result(key=key, unmetered_attempts=counts.get(found["row"], 0), **found)

@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 # read by every Parquet reader of the last years.
 _COMPRESSION: Final = "zstd"
 _COMPRESSION_LEVEL = 1
+_MOST_BLOCK_BYTES = (1 << 31) - 1  # Arrow's CSV reader takes no larger ones
 
 
 def _to_json_value(value: object) -> object:
@@ -40,22 +41,72 @@ def json_text(value: object) -> bytes:
 
 def _is_flat(kind: pa.DataType) -> bool:
     return not (
-        pa.types.is_nested(kind) or pa.types.is_binary(kind) or pa.types.is_large_binary(kind)
+        pa.types.is_nested(kind)
+        or pa.types.is_binary(kind)
+        or pa.types.is_large_binary(kind)
+        or pa.types.is_fixed_size_binary(kind)
+        or pa.types.is_binary_view(kind)
+        or isinstance(kind, pa.BaseExtensionType)
     )
+
+
+def _python_values(column: Any) -> list[Any]:
+    """An array's cells; times that Python's types cannot tell are cut to microseconds, or text."""
+    kind = _with_times(column.type, _in_microseconds)
+    if not kind.equals(column.type):
+        column = column.cast(kind, safe=False)
+    try:
+        values: list[Any] = column.to_pylist()
+    except (ValueError, OverflowError):  # a year beyond 9999
+        values = column.cast(_with_times(kind, lambda _: pa.string()), safe=False).to_pylist()
+    return values
+
+
+def _in_microseconds(kind: pa.DataType) -> pa.DataType:
+    if pa.types.is_timestamp(kind) and kind.unit == "ns":
+        return pa.timestamp("us", kind.tz)
+    if pa.types.is_duration(kind) and kind.unit == "ns":
+        return pa.duration("us")
+    return pa.time64("us") if kind.equals(pa.time64("ns")) else kind
+
+
+def _with_times(kind: pa.DataType, change: Callable[[pa.DataType], pa.DataType]) -> pa.DataType:
+    """The type with its times, wherever they are nested, replaced."""
+    if pa.types.is_temporal(kind):
+        return kind if pa.types.is_interval(kind) else change(kind)
+    if pa.types.is_struct(kind):
+        return pa.struct([one.with_type(_with_times(one.type, change)) for one in kind])
+    if pa.types.is_map(kind):
+        key, item = _with_times(kind.key_type, change), _with_times(kind.item_type, change)
+        return pa.map_(key, item)
+    if pa.types.is_list(kind):
+        return pa.list_(kind.value_field.with_type(_with_times(kind.value_type, change)))
+    if pa.types.is_large_list(kind):
+        return pa.large_list(kind.value_field.with_type(_with_times(kind.value_type, change)))
+    if pa.types.is_fixed_size_list(kind):
+        sized: pa.DataType = pa.list_(_with_times(kind.value_type, change), kind.list_size)
+        return sized
+    if pa.types.is_dictionary(kind):
+        plain: pa.DataType = kind.value_type
+        return _with_times(plain, change) if pa.types.is_temporal(plain) else kind
+    return kind
 
 
 def flatten(table: pa.Table) -> pa.Table:
     """The table as CSV can hold it: nested and binary cells become JSON text."""
     for position, column in enumerate(table.schema):
-        if pa.types.is_dictionary(column.type):
-            decoded = table[column.name].cast(column.type.value_type)
-            table = table.set_column(position, column.name, decoded)
-        elif not _is_flat(column.type):
+        cells = table.column(position)
+        if pa.types.is_dictionary(cells.type):
+            cells = cells.cast(cells.type.value_type)
+        if pa.types.is_string_view(cells.type):
+            cells = cells.cast(pa.string())
+        if not _is_flat(cells.type):
             texts = [
                 None if value is None else json_text(value).decode()
-                for value in table[column.name].to_pylist()
+                for value in _python_values(cells)
             ]
-            table = table.set_column(position, column.name, pa.array(texts, pa.string()))
+            cells = pa.chunked_array([pa.array(texts, pa.string())])
+        table = table.set_column(position, column.name, cells)
     return table
 
 
@@ -91,8 +142,11 @@ class TableWriter:
         self._csv_header = False
 
     def _write_jsonl(self, table: pa.Table) -> None:
+        names = table.schema.names
         for batch in table.to_batches(max_chunksize=1024):
-            self._file.write(b"".join(json_text(row) + b"\n" for row in batch.to_pylist()))
+            rows = zip(*map(_python_values, batch.columns), strict=True)
+            lines = [json_text(dict(zip(names, row, strict=True))) + b"\n" for row in rows]
+            self._file.write(b"".join(lines))
 
     def close(self) -> None:
         """Finish the file; a CSV without rows still gets its header."""
@@ -112,7 +166,10 @@ def write_table(file: IO[bytes], table: pa.Table, kind: Format) -> None:
 def read_columns(path: Path, kind: Format, schema: pa.Schema) -> pa.Table:
     """The columns of `schema` from a part that `write_table` wrote; others are left unread."""
     if kind == "parquet":
-        return pq.read_table(path, columns=schema.names, use_threads=False, partitioning=None)
+        # Not read_table: its scanner's threads may outlive the read and abort the process at its
+        # exit (apache/arrow issue 34314).
+        with pq.ParquetFile(path, pre_buffer=False) as file:
+            return file.read(schema.names, use_threads=False)
     if kind == "csv":
         return _read_csv(path, schema)
     return _read_jsonl(path, schema)
@@ -128,7 +185,8 @@ def _read_csv(path: Path, schema: pa.Schema) -> pa.Table:
         quoted_strings_can_be_null=False,
     )
     parse = pa_csv.ParseOptions(newlines_in_values=True)
-    whole_file = pa_csv.ReadOptions(block_size=max(1, path.stat().st_size), use_threads=False)
+    block_size = min(max(1, path.stat().st_size), _MOST_BLOCK_BYTES)  # the whole file if possible
+    whole_file = pa_csv.ReadOptions(block_size=block_size, use_threads=False)
     return pa_csv.read_csv(path, whole_file, parse, convert)
 
 
@@ -141,7 +199,8 @@ def _read_jsonl(path: Path, schema: pa.Schema) -> pa.Table:
 
 def _from_json(values: list[Any], kind: pa.DataType) -> pa.Array[Any]:
     if pa.types.is_timestamp(kind):
-        return pa.array(values, pa.string()).cast(kind)
+        # orjson writes microseconds, which Arrow does not cast to a coarser unit by itself
+        return pa.array(values, pa.string()).cast(pa.timestamp("us", "UTC")).cast(kind)
     return pa.array(values, kind)
 
 

@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING, Any
 
 import orjson
 
+from runner.durable import faults
+
 if TYPE_CHECKING:
     from pathlib import Path
 
@@ -60,7 +62,7 @@ class Progress:
         return None if pending is None or rate <= 0 else pending / rate
 
     def append_measure(self, path: Path, **more: Any) -> None:
-        """Add one line of counts and rates to measures.jsonl."""
+        """Add one line of counts and rates to measures.jsonl. Raises MachineFault."""
         tally, rates = self._tally, self.rates()
         line = {
             "at": time.time(),
@@ -74,5 +76,5 @@ class Progress:
             "tokens_per_s": round(rates.tokens, 1),
             **more,
         }
-        with path.open("ab") as file:
+        with faults("write", path), path.open("ab") as file:
             file.write(orjson.dumps(line) + b"\n")

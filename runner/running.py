@@ -3,33 +3,39 @@
 from __future__ import annotations
 
 import asyncio
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from runner.conclusion import conclude, failures_allowed
 from runner.connection import connect
-from runner.errors import BudgetReached, Interrupted, RunFolderError, StopsRun
+from runner.deadline import stop_at
+from runner.errors import BudgetReached, Interrupted, MachineFault, RunFolderError, StopsRun
+from runner.event_loop import in_background
 from runner.export import export
 from runner.folder import RunFile, run_folder_of
 from runner.keeping import Keeping
 from runner.progress import Progress
 from runner.run import Course
+from runner.sharing import BEAT_S, Sharing
+from runner.spending import Position, Spending
+from runner.status import summary_of
 from runner.summary import Summary
 from runner.tally import Tally
-from runner.template import compile_template
+from runner.together import together
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterator
 
     from runner.asked_again import Retry
+    from runner.client import Client
     from runner.preflight import Preflight
     from runner.progress import Rates
     from runner.providers import Key
-    from runner.records import Request, Result, Row
+    from runner.records import Request, Row
 
-WATCH_S = 1.0  # how often a running run's counts are written for `status`
-_MEASURE_EVERY = 5  # of these, for measures.jsonl
+_SUMMARY_EVERY = 2  # beats: a running run's counts are written for `status`
+_MEASURE_EVERY = 10  # beats, for measures.jsonl
 # A dataset up to this size is hashed while the run goes on, so that a file that was only touched
 # is known again; larger ones are known by size and time alone.
 _MOST_HASHED_BYTES = 4 << 30
@@ -57,16 +63,31 @@ class Run:
         self._key = key
         self._say = say
         self._retry = retry
+        # A rehearsal asks a server of its own and takes nothing from anyone.
+        self._sharing = Sharing(flight.job.limits.share if key is not None else None, say=say)
         self._course: Course | None = None
         self._keeping: Keeping | None = None
+        self._spending: Spending | None = None
         self._progress: Progress | None = None
         self._stopped: StopsRun | None = None
+
+    def rows_done(self) -> int:
+        """Rows that have a result already, before `go`. Raises MachineFault for damaged ones."""
+        if self._fresh:
+            return 0
+        return summary_of(self._folder, self._run, self.name).tally.rows
 
     async def go(self) -> Summary:
         """Ask what is left to ask and keep the answers; how it ended.
 
         Raises Refused when it cannot begin and MachineFault when earlier results are damaged.
         """
+        # The way out first: where there is none, nothing is made on disk.
+        async with connect(self.flight, self._key) as client:
+            with self._sharing:
+                return await self._go(client)
+
+    async def _go(self, client: Client) -> Summary:
         self._folder.prepare()
         with self._folder.lock():
             if self._fresh and self._folder.exists():
@@ -74,12 +95,19 @@ class Run:
             self._folder.write_run(self._run)
             keeping = self._keep()
             try:
-                await self._work(keeping)
-            except StopsRun as fault:
-                self._stopped = fault
+                self._spending = self._open_budget(keeping)
+                with self._noting_what_stops():
+                    await self._work(keeping, client, self._spending)
             finally:
                 keeping.release()
             return await self._finish()
+
+    @contextmanager
+    def _noting_what_stops(self) -> Iterator[None]:
+        try:
+            yield
+        except StopsRun as fault:
+            self._stopped = self._stopped or fault
 
     def stop(self, reason: StopsRun | None = None) -> None:
         """Stop sending and let the replies on their way land; a second call gives them up."""
@@ -90,46 +118,65 @@ class Run:
         else:
             self._course.stop_now()
 
+    def _limit_reached(self, reason: BudgetReached) -> None:
+        """Stop, unless it is stopping already: unlike a person, a limit is never impatient."""
+        if self._course is not None:
+            self._course.stop(reason)
+
     def _keep(self) -> Keeping:
-        retry = self._retry
         self._keeping = Keeping(
             self._folder,
             self._run,
             self.flight.inputs,
-            retry=retry.takes if retry else _nothing,
-            retry_kinds=retry.kinds if retry else (),
+            retry=self._retry,
             on_count=self._counted,
             say=self._say,
         )
         self._progress = Progress(self._keeping.tally)
         return self._keeping
 
-    async def _work(self, keeping: Keeping) -> None:
-        flight = self.flight
-        async with connect(flight, self._key) as client:
-            fill, columns = self._filling(keeping)
-            self._course = Course(
-                flight, keeping, client, fill=fill, columns=columns, say=self._say
-            )
-            async with asyncio.TaskGroup() as beside:
-                watching = beside.create_task(self._watch())
-                hashing = beside.create_task(self._hash())
-                try:
-                    await self._course.go()
-                finally:
-                    watching.cancel()
-                    hashing.cancel()
+    def _open_budget(self, keeping: Keeping) -> Spending:
+        return Spending(
+            self.flight,
+            keeping.tally,
+            lease_file=self._folder.lease,
+            stop=self._limit_reached,
+            position=lambda: Position(keeping.tally.rows, self.snapshot().pending),
+        )
+
+    async def _work(self, keeping: Keeping, client: Client, spending: Spending) -> None:
+        fill, columns = self._filling(keeping)
+        course = Course(
+            self.flight,
+            keeping,
+            client,
+            fill=fill,
+            columns=columns,
+            budget=spending if spending.is_limited else None,
+            say=self._say,
+        )
+        self._course = course
+        deadline = self.flight.job.limits.deadline
+        async with together() as beside:
+            others = [
+                beside.create_task(self._watch(course)),
+                beside.create_task(self._hash()),
+            ]
+            if deadline is not None:
+                others.append(beside.create_task(stop_at(deadline, self._limit_reached)))
+            try:
+                await self._sharing.begin(course.limits, stopping=lambda: course.reason is not None)
+                await course.go()
+            finally:
+                for task in others:
+                    task.cancel()
 
     def _filling(self, keeping: Keeping) -> tuple[Callable[[Row], Request], frozenset[str]]:
         """How rows become requests: those asked again may have settings of their own."""
         usual = self.flight.template
         if self._retry is None or self._retry.job is None:
             return usual.fill, usual.columns
-        again = compile_template(
-            self._retry.job,
-            self.flight.dataset.schema.names,
-            default_model=self.flight.endpoint.default_model,
-        )
+        again = self.flight.template_for(self._retry.job)
 
         def fill(row: Row) -> Request:
             template = usual if keeping.before(row.index) is None else again
@@ -140,6 +187,8 @@ class Run:
     def _counted(self) -> None:
         """After each group of results: have more rows failed than the user allows?"""
         tally, course = self._tally(), self._course
+        if self._spending is not None:
+            self._spending.landed()
         if course is None or tally.failed <= self._most_failures():
             return
         limit = self.flight.job.limits.max_failed
@@ -159,23 +208,25 @@ class Run:
     def _rows(self) -> int | None:
         return self.flight.rows if self._course is None else self._course.rows
 
-    async def _watch(self) -> None:
-        """Write the counts now and then, for `status` and `report`."""
+    async def _watch(self, course: Course) -> None:
+        """At each beat: what changes from outside; now and then the counts for `status`."""
         assert self._progress is not None  # noqa: S101 - set before the course begins
         beat = 0
         while True:
-            self.snapshot().write(self._folder.summary)
+            if beat % _SUMMARY_EVERY == 0:
+                self.snapshot().write(self._folder.summary)
+                self._progress.mark()
             if beat % _MEASURE_EVERY == 0:
                 self._progress.append_measure(self._folder.measures)
-            await asyncio.sleep(WATCH_S)
-            self._progress.mark()
+            await asyncio.sleep(BEAT_S)
+            await self._sharing.renew(course.limits)
             beat += 1
 
     async def _hash(self) -> None:
         """Note the dataset's hash in run.json, where it is not yet known."""
         dataset = self.flight.dataset
         if self._run.digest is None and dataset.total_bytes <= _MOST_HASHED_BYTES:
-            digest = await asyncio.to_thread(dataset.digest)
+            digest = await in_background(dataset.digest)
             self._run = replace(self._run, digest=digest)
             self._folder.write_run(self._run)
 
@@ -206,20 +257,25 @@ class Run:
             in_flight=course.asking.in_flight if course else 0,
             parked=course.intake.parked if course else 0,
             export=str(self._export) if self._export else None,
+            budget=self._spending.to_json() if self._spending else None,
         )
 
     async def _finish(self) -> Summary:
         course = self._course
-        reason = self._stopped or (course.reason if course else None)
         if course is not None and course.rows is not None and self.flight.total_rows is None:
             self._note_end(course.rows)
+        if self._spending is not None:
+            with self._noting_what_stops():
+                self._spending.close()
         summary = self.snapshot()
+        reason = self._stopped or (course.reason if course else None)
         conclude(summary, reason, self.flight.job)
         if self._export is not None and summary.tally.rows:
             try:
                 await asyncio.to_thread(export, self._folder, self._run, self._export)
             except StopsRun as fault:
-                conclude(summary, fault, self.flight.job)
+                # Whatever it was, the file that was asked for is not there.
+                conclude(summary, MachineFault(str(fault)), self.flight.job)
         with suppress(StopsRun):  # the disk may be what stopped it; the caller still gets to know
             summary.write(self._folder.summary)
             if self._progress is not None:
@@ -232,8 +288,3 @@ class Run:
             self._run = self._run.at_end(rows)
             with suppress(StopsRun):
                 self._folder.write_run(self._run)
-
-
-def _nothing(result: Result) -> bool:
-    del result
-    return False

@@ -36,6 +36,8 @@ class Summary:
     in_flight: int = 0
     parked: int = 0
     export: str | None = None
+    budget: dict[str, Any] | None = None  # its limits, spent, lost, left; None: there is none
+    written_at: float | None = None  # seconds since the epoch; None: not read from its file
 
     @property
     def pending(self) -> int | None:
@@ -43,8 +45,9 @@ class Summary:
         return None if self.rows is None else max(0, self.rows - self.tally.rows)
 
     def to_json(self) -> dict[str, Any]:
-        """The documented keys of `--json`."""
+        """The documented keys of `--json`; `budget` only where there is one."""
         tally = self.tally
+        budget = {} if self.budget is None else {"budget": self.budget}
         return {
             "run": self.run,
             "state": self.state,
@@ -66,6 +69,7 @@ class Summary:
             "stopped_at": self.stopped_at,
             "message": self.message,
             "next": self.next,
+            **budget,
         }
 
     def write(self, path: Path) -> None:
@@ -77,6 +81,7 @@ class Summary:
             "in_flight": self.in_flight,
             "parked": self.parked,
             "export": self.export,
+            "budget": self.budget,
             "written_at": time.time(),
             "tally": self.tally.to_json(),
         }
@@ -92,5 +97,5 @@ class Summary:
                 tally=Tally.from_json(data["tally"]),
                 **{name: data[name] for name in cls.__slots__ if name != "tally"},
             )
-        except (FileNotFoundError, orjson.JSONDecodeError, KeyError):
+        except (OSError, orjson.JSONDecodeError, LookupError, TypeError, AttributeError):
             return None

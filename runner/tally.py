@@ -14,6 +14,7 @@ _COUNTS = (
     "rows",
     "failed",
     "truncated",
+    "empty",
     "requests",
     "retries",
     "unmetered_attempts",
@@ -22,7 +23,6 @@ _COUNTS = (
     "total_tokens",
     "cached_tokens",
     "reasoning_tokens",
-    "cost_pico",
     "unpriced",
 )
 
@@ -43,6 +43,7 @@ class Tally:
     rows: int = 0  # rows with a result
     failed: int = 0
     truncated: int = 0  # answers cut at max_tokens (finish_reason "length")
+    empty: int = 0  # answers without text or tool calls
     requests: int = 0  # HTTP calls
     retries: int = 0  # HTTP calls beyond a row's first
     unmetered_attempts: int = 0  # attempts that may be billed without known usage
@@ -51,9 +52,8 @@ class Tally:
     total_tokens: int = 0
     cached_tokens: int = 0
     reasoning_tokens: int = 0
-    cost_pico: int = 0  # 1e-12 of `currency`
     unpriced: int = 0  # rows with tokens but without a known price
-    currency: str | None = None
+    costs_pico: dict[str, int] = field(default_factory=dict)  # by currency, in 1e-12 of it
     failures: dict[str, Failure] = field(default_factory=dict)  # by error_type
     models: dict[str, int] = field(default_factory=dict)  # rows by the model that answered
 
@@ -63,9 +63,16 @@ class Tally:
         return self.rows - self.failed
 
     @property
+    def currency(self) -> str | None:
+        """The one currency that was paid in; None while nothing was, or in a mixture."""
+        paid = [name for name, pico in self.costs_pico.items() if pico] or list(self.costs_pico)
+        return paid[0] if len(paid) == 1 else None
+
+    @property
     def cost(self) -> float | None:
-        """Money spent so far in `currency`; None where a price is unknown."""
-        return None if self.unpriced else self.cost_pico / PICO
+        """Money spent so far in `currency`; None where a price is unknown, or in a mixture."""
+        mixed = len(self.costs_pico) > 1 and self.currency is None
+        return None if self.unpriced or mixed else sum(self.costs_pico.values()) / PICO
 
     def add(self, result: Result, sign: int = 1) -> None:
         """Count one more result; with `sign` -1, take back one that a newer result replaces."""
@@ -79,18 +86,20 @@ class Tally:
             self.total_tokens += sign * result.total_tokens
             self.cached_tokens += sign * (result.cached_tokens or 0)
             self.reasoning_tokens += sign * (result.reasoning_tokens or 0)
-            if result.cost is None:
+            if result.cost is None or result.currency is None:
                 self.unpriced += sign
             else:
-                self.cost_pico += sign * round(result.cost * PICO)
-                self.currency = result.currency
+                self._pay(result.currency, sign * round(result.cost * PICO))
         if result.model is not None:
-            self.models[result.model] = self.models.get(result.model, 0) + sign
+            self._answer(result.model, sign)
         if result.error_type is not None:
             self.failed += sign
             self._fail(result.error_type, Failure(sign, result.row, result.error_message or ""))
-        elif result.finish_reason == "length":
+            return
+        if result.finish_reason == "length":
             self.truncated += sign
+        if not (result.completion or result.tool_calls):
+            self.empty += sign
 
     def _fail(self, kind: str, failure: Failure) -> None:
         seen = self.failures.get(kind)
@@ -102,20 +111,29 @@ class Tally:
             first = seen if failure.count < 0 or seen.row < failure.row else failure
             self.failures[kind] = Failure(seen.count + failure.count, first.row, first.message)
 
+    def _pay(self, currency: str, pico: int) -> None:
+        self.costs_pico[currency] = self.costs_pico.get(currency, 0) + pico
+
+    def _answer(self, model: str, rows: int) -> None:
+        self.models[model] = self.models.get(model, 0) + rows
+        if not self.models[model]:
+            del self.models[model]  # all taken back: no part of a mixture any more
+
     def merge(self, other: Tally) -> None:
         """Count all that another tally counted."""
         for name in _COUNTS:
             setattr(self, name, getattr(self, name) + getattr(other, name))
-        self.currency = self.currency or other.currency
+        for currency, pico in other.costs_pico.items():
+            self._pay(currency, pico)
         for kind, failure in other.failures.items():
             self._fail(kind, failure)
         for model, rows in other.models.items():
-            self.models[model] = self.models.get(model, 0) + rows
+            self._answer(model, rows)
 
     def to_json(self) -> dict[str, Any]:
         """The counts as JSON-ready data; `from_json` reads them back."""
         data: dict[str, Any] = {name: getattr(self, name) for name in _COUNTS}
-        data["currency"] = self.currency
+        data["costs_pico"] = self.costs_pico
         data["failures"] = {
             kind: [one.count, one.row, one.message] for kind, one in self.failures.items()
         }
@@ -125,7 +143,8 @@ class Tally:
     @classmethod
     def from_json(cls, data: dict[str, Any]) -> Tally:
         """The tally that `to_json` wrote."""
-        tally = cls(**{name: data[name] for name in _COUNTS}, currency=data["currency"])
+        tally = cls(**{name: data[name] for name in _COUNTS})
+        tally.costs_pico = dict(data["costs_pico"])
         tally.failures = {kind: Failure(*one) for kind, one in data["failures"].items()}
         tally.models = dict(data["models"])
         return tally

@@ -1,0 +1,279 @@
+"""Lines that survive, lines that are torn or damaged, and when a result counts."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import subprocess
+import sys
+from contextlib import asynccontextmanager
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import TYPE_CHECKING, Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from some_results import any_result, some_result
+
+from runner.errors import MachineFault
+from runner.journal import SYNC_RESULTS, Journal, decode_line, encode_line, look_into, read_journals
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator
+
+    from runner.records import Result
+
+ROWS_A_BLOCK = 100
+
+
+@asynccontextmanager
+async def journal_in(folder: Path, groups: list[list[Result]]) -> AsyncIterator[Journal]:
+    """A journal that is kept while the context lasts, and closed at its end."""
+    journal = Journal(folder, lambda row: row // ROWS_A_BLOCK, groups.append)
+    keeping = asyncio.create_task(journal.keep())
+    try:
+        yield journal
+        journal.close()
+        await keeping
+    finally:
+        keeping.cancel()
+        await asyncio.gather(keeping, return_exceptions=True)
+        journal.release()
+
+
+async def write(folder: Path, *results: Result) -> list[Result]:
+    """Append results; those that counted, in order."""
+    groups: list[list[Result]] = []
+    async with journal_in(folder, groups) as journal:
+        for result in results:
+            journal.append(result)
+    return [result for group in groups for result in group]
+
+
+def found_in(folder: Path, *, mend: bool = True) -> dict[int, Result]:
+    return {
+        row: one for file in read_journals(folder, mend=mend) for row, one in file.results.items()
+    }
+
+
+@given(any_result())
+def test_every_result_comes_back_from_its_line(result: Result) -> None:
+    line = encode_line(result)
+    assert line.count(b"\n") == 1
+    assert decode_line(line) == result
+
+
+def test_a_result_of_megabytes_comes_back_from_its_line() -> None:
+    result = some_result(completion="长\x00\n" * 1_000_000)
+    assert decode_line(encode_line(result)) == result
+
+
+@given(any_result(), st.data())
+def test_one_changed_byte_is_noticed_wherever_it_is(result: Result, data: st.DataObject) -> None:
+    line = bytearray(encode_line(result))
+    at = data.draw(st.integers(0, len(line) - 1))
+    line[at] ^= data.draw(st.integers(1, 255))
+    assert decode_line(bytes(line)) is None
+
+
+@pytest.mark.parametrize(
+    ("text", "kept"),
+    [
+        ("\ud83d", "\ufffd"),
+        ("a\udc80b", "a\ufffdb"),
+        ("\ud83d\ude00", "\U0001f600"),
+        ("\ude00\ud83d", "\ufffd\ufffd"),
+    ],
+)
+async def test_half_a_surrogate_pair_does_not_lose_the_answer(
+    tmp_path: Path, text: str, kept: str
+) -> None:
+    counted = await write(tmp_path, some_result(completion=text), some_result(1))
+    assert counted == [some_result(completion=kept), some_result(1)]
+    assert list(found_in(tmp_path).values()) == counted
+
+
+async def test_results_lie_in_the_file_of_their_block(tmp_path: Path) -> None:
+    await write(tmp_path, *map(some_result, (250, 3, 99, 100)))
+    files = {file.block: sorted(file.results) for file in read_journals(tmp_path, mend=False)}
+    assert files == {0: [3, 99], 1: [100], 2: [250]}
+
+
+async def test_of_two_results_of_a_row_the_later_one_holds(tmp_path: Path) -> None:
+    await write(tmp_path, some_result(completion="first"), some_result(completion="second"))
+    assert found_in(tmp_path)[0].completion == "second"
+
+
+async def test_a_torn_last_line_costs_its_own_row_alone(tmp_path: Path) -> None:
+    await write(tmp_path, *map(some_result, range(3)))
+    path = tmp_path / "00000.jsonl"
+    whole = path.read_bytes()
+    last = encode_line(some_result(2))
+    for length in range(len(last)):
+        path.write_bytes(whole[: len(whole) - len(last) + length])
+        assert look_into(tmp_path, 0).keys() == {0, 1}
+        assert path.stat().st_size == len(whole) - len(last) + length, "a reader changes nothing"
+        assert found_in(tmp_path).keys() == {0, 1}
+        assert path.read_bytes() == whole[: len(whole) - len(last)]
+    await write(tmp_path, some_result(2))
+    assert path.read_bytes() == whole
+
+
+async def test_a_damaged_line_is_named_and_the_others_survive(tmp_path: Path) -> None:
+    await write(tmp_path, *map(some_result, range(5)))
+    path = tmp_path / "00000.jsonl"
+    path.write_bytes(path.read_bytes().replace(b"answer 1", b"answer 7"))
+    (file,) = read_journals(tmp_path, mend=True)
+    assert (file.damaged_lines, sorted(file.results)) == ([2], [0, 2, 3, 4])
+
+
+@given(st.data())
+def test_a_changed_byte_in_a_file_never_makes_a_wrong_result(data: st.DataObject) -> None:
+    written = {row: some_result(row) for row in range(4)}
+    content = bytearray(b"".join(map(encode_line, written.values())))
+    content[data.draw(st.integers(0, len(content) - 1))] ^= data.draw(st.integers(1, 255))
+    with TemporaryDirectory() as folder:
+        (Path(folder) / "00000.jsonl").write_bytes(content)
+        found = look_into(Path(folder), 0)
+    assert found.items() <= written.items()
+    assert len(found) >= 2, "a line, or two where the newline between them is gone"
+
+
+def test_a_block_without_a_file_holds_nothing(tmp_path: Path) -> None:
+    assert look_into(tmp_path, 7) == {}
+
+
+def spy_on_fsync(monkeypatch: pytest.MonkeyPatch, events: list[str]) -> None:
+    real = os.fsync
+
+    def fsync(handle: int) -> None:
+        events.append(Path(f"/proc/self/fd/{handle}").readlink().name)
+        real(handle)
+
+    monkeypatch.setattr(os, "fsync", fsync)
+
+
+async def test_a_result_counts_after_its_line_was_forced_to_disk(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    events: list[str] = []
+    spy_on_fsync(monkeypatch, events)
+
+    class Groups(list[list["Result"]]):
+        def append(self, group: list[Result]) -> None:
+            events.append("counted")
+            super().append(group)
+
+    groups = Groups()
+    async with journal_in(tmp_path, groups) as journal:
+        journal.append(some_result(1))
+        journal.append(some_result(101))
+        assert events == [tmp_path.name] * 2, "the folder of a new file, nothing else yet"
+    assert events[2:] in (
+        ["00000.jsonl", "00001.jsonl", "counted"],
+        ["00001.jsonl", "00000.jsonl", "counted"],
+    )
+
+
+async def test_results_are_forced_to_disk_in_groups(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    events: list[str] = []
+    spy_on_fsync(monkeypatch, events)
+    groups: list[list[Result]] = []
+    async with journal_in(tmp_path, groups) as journal:
+        for row in range(SYNC_RESULTS):
+            journal.append(some_result(row % ROWS_A_BLOCK))
+    assert events.count("00000.jsonl") == 1
+    assert [len(group) for group in groups] == [SYNC_RESULTS]
+
+
+async def test_close_lets_everything_count_at_once(tmp_path: Path) -> None:
+    counted = await write(tmp_path, *map(some_result, range(1000)))
+    assert [one.row for one in counted] == list(range(1000))
+
+
+async def test_a_failed_fsync_is_final(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    groups: list[list[Result]] = []
+    failures = 0
+
+    def fail(handle: int) -> None:
+        nonlocal failures
+        del handle
+        failures += 1
+        raise OSError(5, "Input/output error")
+
+    journal = Journal(tmp_path, lambda row: row // ROWS_A_BLOCK, groups.append)
+    journal.append(some_result(0))
+    monkeypatch.setattr(os, "fsync", fail)
+    journal.close()
+    with pytest.raises(MachineFault, match=r"00000\.jsonl: the disk reported an error"):
+        await journal.keep()
+    assert (groups, failures) == ([], 1)
+    monkeypatch.undo()
+    with pytest.raises(MachineFault, match="the disk reported an error"):
+        journal.append(some_result(1))
+    journal.release()
+
+
+FULL_DISK = """
+import asyncio, resource, sys
+from pathlib import Path
+from some_results import some_result
+from runner.errors import MachineFault
+from runner.journal import Journal
+
+resource.setrlimit(resource.RLIMIT_FSIZE, (4000, resource.RLIM_INFINITY))
+async def main():
+    journal = Journal(Path(sys.argv[1]), lambda row: row // 1000, lambda group: None)
+    for row in range(1000):
+        try:
+            journal.append(some_result(row))
+        except MachineFault as fault:
+            print(row, fault)
+            break
+    resource.setrlimit(resource.RLIMIT_FSIZE, (resource.RLIM_INFINITY, resource.RLIM_INFINITY))
+    try:
+        journal.append(some_result(999))
+    except MachineFault as fault:
+        print("still", fault)
+    journal.release()
+asyncio.run(main())
+"""
+
+
+async def test_a_line_that_found_no_room_is_told_and_nothing_comes_behind_it(
+    tmp_path: Path,
+) -> None:
+    done = subprocess.run(  # noqa: ASYNC221 - nothing else runs
+        [sys.executable, "-c", FULL_DISK, str(tmp_path)],
+        env={**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)},
+        capture_output=True, encoding="utf-8", timeout=60, check=True,
+    )  # fmt: skip
+    refused, still = done.stdout.splitlines()
+    row = int(refused.split()[0])
+    assert row > 1
+    assert "00000.jsonl: a file-size limit (ulimit -f) was reached; raise it" in refused
+    assert still.startswith("still cannot write")
+    assert (tmp_path / "00000.jsonl").stat().st_size == 4000, "the last line is torn"
+    assert sorted(found_in(tmp_path)) == list(range(row))
+    await write(tmp_path, some_result(row))
+    assert sorted(found_in(tmp_path)) == list(range(row + 1))
+
+
+async def test_a_folder_that_is_none_is_told(tmp_path: Path) -> None:
+    (tmp_path / "journal").write_text("a file")
+    with pytest.raises(MachineFault, match=r"cannot open .*00000\.jsonl"):
+        await write(tmp_path / "journal", some_result(0))
+
+
+async def test_a_removed_block_is_gone_and_may_come_back(tmp_path: Path) -> None:
+    await write(tmp_path, some_result(0), some_result(100))
+    groups: list[Any] = []
+    async with journal_in(tmp_path, groups) as journal:
+        journal.remove(0)
+        journal.remove(5)
+        assert found_in(tmp_path, mend=False).keys() == {100}
+        journal.append(some_result(1))
+    assert found_in(tmp_path).keys() == {1, 100}
