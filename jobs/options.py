@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     Command = Callable[..., Any]
+    Option = Callable[[Command], Command]
 
 _POSITIVE = click.FloatRange(min=0, min_open=True)
 
@@ -29,17 +30,21 @@ _LIMIT_KEYS = {
     "timeout": "timeout_s",
     "max_outage": "max_outage_s",
     "max_failed": "max_failed",
+    "max_cost": "max_cost",
+    "max_total_tokens": "max_total_tokens",
+    "deadline": "deadline",
+    "share": "share",
 }
 
 
-def _stack(*options: Callable[[Command], Command]) -> Callable[[Command], Command]:
+def _stack(*options: Option) -> Option:
     def decorate(command: Command) -> Command:
         return functools.reduce(lambda inner, option: option(inner), reversed(options), command)
 
     return decorate
 
 
-job_options = _stack(
+_question_options = _stack(
     click.option("--job", "job_file", metavar="FILE", help="Job file (TOML); flags override it."),
     click.option(
         "-p", "--prompt", metavar="TEMPLATE",
@@ -47,7 +52,8 @@ job_options = _stack(
         "@FILE reads it from a file. Without it: the column messages, prompt or body.",
     ),
     click.option("-s", "--system", metavar="TEMPLATE", help="System message; likewise."),
-    click.option("-m", "--model", metavar="NAME", help="Default: the provider's, qwen-plus."),
+)  # fmt: skip
+_request_options = _stack(
     click.option(
         "--param", "params", multiple=True, metavar="NAME=VALUE",
         help="A parameter of the request, JSON or else text: --param temperature=0.2. Repeat it.",
@@ -69,6 +75,21 @@ job_options = _stack(
     click.option("--csv-encoding", metavar="NAME", help="Default: utf-8."),
 )  # fmt: skip
 
+job_options = _stack(
+    _question_options,
+    click.option("-m", "--model", metavar="NAME", help="Default: the provider's, qwen-plus."),
+    _request_options,
+)
+# The same for a command that compares models.
+job_options_for_models = _stack(
+    _question_options,
+    click.option(
+        "-m", "--model", "models", multiple=True, metavar="NAME",
+        help="Default: the provider's, qwen-plus. Repeat it to compare models.",
+    ),
+    _request_options,
+)  # fmt: skip
+
 limit_options = _stack(
     click.option("--qps", type=_POSITIVE, metavar="X", help="Requests per second; fractions too."),
     click.option("--rpm", type=_POSITIVE, metavar="N", help="Requests per minute, evenly paced."),
@@ -80,7 +101,18 @@ limit_options = _stack(
     ),
     click.option("--timeout", metavar="SECONDS", help="For one whole attempt; default: 600."),
     click.option("--max-outage", metavar="DURATION", help="Wait for a dead endpoint; default: 2h."),
+    click.option(
+        "--share", metavar="NAME",
+        help="Runs on this machine that give the same name share these limits evenly.",
+    ),
     click.option("--max-failed", metavar="N|X%", help="More failed rows than this stop the run."),
+    click.option(
+        "--max-cost", metavar="X|XCUR",
+        help="Never spend more, over the run's whole life: 1.5 or 10CNY; none lifts it.",
+    ),
+    click.option("--max-total-tokens", metavar="N", help="Never use more, input and output."),
+    click.option("--deadline", metavar="DURATION|TIME",
+                 help="Begin nothing after it: 2h, 18:00 or 2026-11-25T08:00."),
 )  # fmt: skip
 
 format_option = click.option(

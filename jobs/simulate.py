@@ -11,7 +11,7 @@ import click
 if TYPE_CHECKING:
     from asyncio import Event
 
-    from runner.simulator import SimulatorSettings
+    from runner import SimulatorSettings
 
 _POSITIVE = click.FloatRange(min=0, min_open=True)
 

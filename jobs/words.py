@@ -66,6 +66,7 @@ def summary_lines(summary: Summary) -> list[str]:
     )
     if tally.total_tokens:
         lines.append(f"  cost      {money(tally.cost, tally.currency)}")
+    lines += _budget(summary)
     lines += _warnings(summary)
     lines.append(f"  time      {duration(summary.elapsed_s)}")
     where = summary.export or f"{summary.run.rstrip('/')}/completions/"
@@ -73,6 +74,20 @@ def summary_lines(summary: Summary) -> list[str]:
         lines.append(f"  output    {where}")
     if summary.next:
         lines.append(f"  next      {summary.next}")
+    return lines
+
+
+def _budget(summary: Summary) -> list[str]:
+    found = summary.budget or {}
+    lines = []
+    for name in ("cost", "tokens"):
+        if name in found:
+            one = found[name]
+            spent, lost, left, most = (
+                money(one[key], one["unit"]) if name == "cost" else f"{one[key]:,} tokens"
+                for key in ("spent", "lost", "left", "most")
+            )
+            lines.append(f"  budget    {most}: {spent} spent, {lost} lost, {left} left")
     return lines
 
 

@@ -1,5 +1,9 @@
 from runner import simulator
-from runner.begin import begin, go_on
+from runner.begin import begin, go_on, run, run_sync
+from runner.budget_notes import budget_notes
+from runner.chat_completion import chat_completion
+from runner.checked import Checked, check_endpoint
+from runner.dry_run import DryRun, dry_run
 from runner.errors import (
     BudgetReached,
     DatasetError,
@@ -12,28 +16,42 @@ from runner.errors import (
     RunFolderError,
     StopsRun,
 )
+from runner.estimate import estimate
+from runner.estimated import Estimate, ModelEstimate
 from runner.event_loop import run_to_end
-from runner.export import export
+from runner.exchange import in_usd
+from runner.export import Exported, export
+from runner.first_look import first_look
 from runner.folder import RunFile, RunFolder, run_folder_of
 from runner.handing import stream
 from runner.job import Job, LimitSettings, read_job_file
 from runner.preflight import Preflight, prepare
+from runner.ranges import Range
 from runner.records import Reply, Request, Result, Row, Usage
 from runner.running import Run
+from runner.shown import Shown, ShownRows
+from runner.simulator import SimulatorSettings
+from runner.status import pace_of, runs_below, summary_of
 from runner.summary import Summary
 from runner.template import read_value
 
 __all__ = [
     "BudgetReached",
+    "Checked",
     "DatasetError",
+    "DryRun",
+    "Estimate",
+    "Exported",
     "Interrupted",
     "Job",
     "JobError",
     "LimitSettings",
     "MachineFault",
+    "ModelEstimate",
     "PenstockError",
     "Preflight",
     "ProviderStopped",
+    "Range",
     "Refused",
     "Reply",
     "Request",
@@ -43,17 +61,32 @@ __all__ = [
     "RunFile",
     "RunFolder",
     "RunFolderError",
+    "Shown",
+    "ShownRows",
+    "SimulatorSettings",
     "StopsRun",
     "Summary",
     "Usage",
     "begin",
+    "budget_notes",
+    "chat_completion",
+    "check_endpoint",
+    "dry_run",
+    "estimate",
     "export",
+    "first_look",
     "go_on",
+    "in_usd",
+    "pace_of",
     "prepare",
     "read_job_file",
     "read_value",
+    "run",
     "run_folder_of",
+    "run_sync",
     "run_to_end",
+    "runs_below",
     "simulator",
     "stream",
+    "summary_of",
 ]

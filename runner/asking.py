@@ -1,30 +1,28 @@
-"""One worker's round: a turn becomes a request, an attempt, and a result, or is parked."""
+"""One worker's round: a turn becomes a request, an attempt, and a result, or is set back."""
 
 from __future__ import annotations
 
+import asyncio
 from typing import TYPE_CHECKING, Protocol
 
-from runner.errors import (
-    AnsweredError,
-    AttemptFailed,
-    FailsRow,
-    IncompleteReply,
-    ProviderStopped,
-)
-from runner.health import CONFIG_ROWS
+from runner.budget import FREE
+from runner.errors import AttemptFailed, FailsRow
 from runner.records import Action
+from runner.setbacks import Setbacks
 from runner.tokens import guess_tokens
 from runner.verdict import judge
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
 
+    from runner.budget import Stake
     from runner.errors import StopsRun
     from runner.health import Health
     from runner.intake import Intake, Turn
-    from runner.limits import Limits
+    from runner.limits import Limits, Reservation
     from runner.records import Reply, Request, Result, Row, Usage, Verdict
     from runner.retry import Attempts, RetryPolicy
+    from runner.throttling import Throttling
 
     RowTurn = Turn[Attempts]
 
@@ -38,12 +36,22 @@ class Sender(Protocol):
 
 
 class Pricing(Protocol):
-    """Money for usage, in 1e-12 of `currency`; None where the price is unknown."""
-
-    currency: str | None
+    """Money for usage, in 1e-12 of the run's currency; None where the price is unknown."""
 
     def cost_pico(self, request: Request, usage: Usage, *, reasoned: bool) -> int | None:
         """What one attempt cost."""
+        ...
+
+
+class Purse(Protocol):
+    """The run's budget of money and tokens. `runner.spending.Spending`, or a test's own."""
+
+    async def admit(self, request: Request) -> Stake:
+        """Wait until the most that an attempt can take fits. Raises FailsRow where none does."""
+        ...
+
+    def open(self) -> None:
+        """Stop holding anyone back."""
         ...
 
 
@@ -56,6 +64,8 @@ class Asking:
         intake: Intake[Attempts],
         fill: Callable[[Row], Request],  # raises FailsRow
         limits: Limits,
+        budget: Purse | None,  # None: no limit on money or tokens
+        throttling: Throttling | None,  # None: there is no pace to slow
         health: Health,
         client: Sender,
         policy: RetryPolicy,
@@ -68,17 +78,18 @@ class Asking:
         self._intake = intake
         self._fill = fill
         self._limits = limits
+        self._budget = budget
+        self._throttling = throttling
         self._health = health
         self._client = client
-        self._policy = policy
         self._prices = prices
         self._dashscope = dashscope
         self._keep = keep
-        self._stop = stop
-        self._say = say
         self._stopping = False
-        # refused for the configuration, undecided
-        self._held: list[tuple[RowTurn, Verdict, AttemptFailed]] = []
+        self._now_s = asyncio.get_running_loop().time
+        self._setbacks = Setbacks(
+            intake=intake, health=health, policy=policy, finish=self._finish, stop=stop, say=say
+        )
         self.in_flight = 0  # attempts on their way now
 
     def close(self) -> None:
@@ -86,7 +97,14 @@ class Asking:
         self._stopping = True
         self._intake.close()
         self._limits.open()
+        if self._budget is not None:
+            self._budget.open()
         self._health.open()
+        self._setbacks.close()
+
+    async def all_read(self) -> None:
+        """No more rows will come: what was held undecided may be all that is left."""
+        await self._setbacks.decide()
 
     async def work(self) -> None:
         """Take turns until there are none left."""
@@ -101,144 +119,81 @@ class Asking:
     async def _attempt(self, turn: RowTurn, request: Request) -> None:
         is_probe = await self._health.admit()
         try:
-            reserved = await self._limits.admit(request, guess_tokens(request.body))
-            if self._stopping:
-                return
-            turn.bill.attempts += 1
-            usage: Usage | None = None
-            self.in_flight += 1
-            try:
-                reply = await self._client.send(request)
-                usage = reply.usage
-            except AttemptFailed as error:
-                usage = await self._failed_attempt(turn, request, error)
-            else:
-                await self._answered(turn, request, reply)
-            finally:
-                self.in_flight -= 1
-                self._limits.settle(reserved, usage)
+            budget = self._budget
+            with FREE if budget is None else await budget.admit(request) as stake:
+                reservation = await self._limits.admit(request, guess_tokens(request.body))
+                if self._stopping or (self._health.is_outage and not is_probe):
+                    # An outage declared while it stood in line holds for it too.
+                    self._limits.settle(reservation, None)
+                    self._intake.park(turn, 0.0)
+                    return
+                sent_s = self._now_s()
+                outcome = await self._send(turn, request, reservation, stake)
+                if isinstance(outcome, AttemptFailed):
+                    verdict = judge(outcome, dashscope=self._dashscope)
+                    self._note(sent_s, verdict)
+                    await self._setbacks.meet(turn, outcome, verdict)
+                else:
+                    self._note(sent_s, None)
+                    await self._setbacks.success()
+                    await self._finish(turn.bill.succeeded(request, outcome))
         finally:
             if is_probe:
                 self._health.probed()
 
-    async def _answered(self, turn: RowTurn, request: Request, reply: Reply) -> None:
-        if not self._health.succeeded_once:
-            await self._release_held()
-        if self._health.is_outage:
-            self._say(f"The endpoint answers again after {self._health.outage_s:.0f} s.")
-        self._health.success()
-        self._charge(turn, request, reply)
-        await self._finish(turn.bill.succeeded(request, reply))
-
-    def _charge(self, turn: RowTurn, request: Request, reply: Reply) -> None:
-        if reply.usage is None:
-            turn.bill.unmetered_attempts += 1
-            return
-        reasoned = reply.reasoning is not None or reply.usage.reasoning_tokens > 0
-        turn.bill.add(reply.usage, self._prices.cost_pico(request, reply.usage, reasoned=reasoned))
-
-    async def _failed_attempt(
-        self, turn: RowTurn, request: Request, error: AttemptFailed
-    ) -> Usage | None:
-        """Decide what follows; the usage of a reply that was billed but cannot be used."""
-        partial = error.partial if isinstance(error, IncompleteReply) else None
-        if partial is not None:
-            self._charge(turn, request, partial)
-        elif error.billed_unknown:
-            turn.bill.unmetered_attempts += 1
-        verdict = judge(error, dashscope=self._dashscope)
-        if verdict.action is Action.STOP:
-            self._stop(ProviderStopped(_with_hint(verdict)))
-        elif verdict.action is Action.CONFIG and not self._health.succeeded_once:
-            self._hold(turn, verdict, error)
-        elif verdict.action in {Action.FAIL, Action.CONFIG}:
-            self._health.answered()
-            await self._finish(_refused(turn, verdict, error))
+    async def _send(
+        self, turn: RowTurn, request: Request, reservation: Reservation | None, stake: Stake
+    ) -> Reply | AttemptFailed:
+        """One attempt, paid for: whoever is cancelled here may be billed all the same."""
+        usage, unknown = None, True
+        turn.bill.attempts += 1
+        self.in_flight += 1
+        stake.sent()
+        try:
+            reply = await self._client.send(request)
+            usage, unknown = self._charge(turn, request, reply, stake), reply.usage is None
+        except AttemptFailed as error:
+            unknown = error.billed_unknown
+            if error.partial is not None:
+                usage = self._charge(turn, request, error.partial, stake)
+            elif unknown:
+                turn.bill.unmetered_attempts += 1
+            if not error.is_risk:
+                stake.not_billed()
+            return error
         else:
-            await self._again(turn, verdict, error)
-        return partial.usage if partial is not None else None
+            return reply
+        finally:
+            self.in_flight -= 1
+            self._limits.settle(reservation, usage, unknown=unknown)
 
-    async def _again(self, turn: RowTurn, verdict: Verdict, error: AttemptFailed) -> None:
-        if self._in_outage(turn, verdict):
-            self._intake.park(turn, 0.0)  # the probe's pace is the outage's, not the row's
-            return
-        if verdict.action is Action.THROTTLED:
-            self._health.answered()
-            stop = self._health.throttled()
-            if stop is not None:
-                self._stop(stop)
-                return
-        wait_s = self._policy.next_wait_s(turn.history, verdict)
-        if wait_s is None:
-            await self._finish(_refused(turn, verdict, error))
+    def _note(self, sent_s: float, verdict: Verdict | None) -> None:
+        if self._throttling is not None:
+            throttled = verdict is not None and verdict.action is Action.THROTTLED
+            burst = verdict is not None and verdict.burst
+            self._throttling.attempt_ended(sent_s, throttled=throttled, burst=burst)
+
+    def _charge(self, turn: RowTurn, request: Request, reply: Reply, stake: Stake) -> Usage | None:
+        """Put a reply, whole or broken off, on the row's bill."""
+        usage = reply.usage
+        if usage is None:
+            turn.bill.unmetered_attempts += 1
         else:
-            self._intake.park(turn, wait_s)
-
-    def _in_outage(self, turn: RowTurn, verdict: Verdict) -> bool:
-        if not verdict.outage:
-            return False
-        if self._health.failure(turn.row.index, rows_left=self._intake.last_turns):
-            self._say(
-                f"The endpoint answers nobody ({verdict.message}); everyone waits while one row "
-                f"probes. No attempts are used up."
-            )
-        if not self._health.is_outage:
-            return False
-        stop = self._health.give_up()
-        if stop is not None:
-            self._stop(stop)
-        return True
-
-    def _hold(self, turn: RowTurn, verdict: Verdict, error: AttemptFailed) -> None:
-        """Keep a row pending until it is known whether every row is refused like it."""
-        self._held.append((turn, verdict, error))
-        self.check_held()
-
-    def check_held(self) -> None:
-        """Stop the run when the first rows, or all of them, were refused for the configuration."""
-        if not self._held:
-            return
-        everyone = self._intake.last_turns == len(self._held)
-        if everyone or len(self._held) >= CONFIG_ROWS:
-            verdict = self._held[0][1]
-            self._stop(
-                ProviderStopped(
-                    f"the first {len(self._held)} row(s) were all refused: {_with_hint(verdict)}. "
-                    f"They stay pending; mend the job and start again"
-                )
-            )
-
-    async def _release_held(self) -> None:
-        """A success came: what was held were bad rows, not a bad configuration."""
-        held, self._held = self._held, []
-        for turn, verdict, error in held:
-            await self._finish(_refused(turn, verdict, error))
+            reasoned = reply.reasoning is not None or usage.reasoning_tokens > 0
+            cost_pico = self._prices.cost_pico(request, usage, reasoned=reasoned)
+            turn.bill.add(usage, cost_pico)
+            stake.billed((cost_pico or 0, usage.total_tokens))
+        return usage
 
     async def _finish(self, result: Result) -> None:
         await self._keep(result)
         self._intake.done()
-        self.check_held()
-
-
-def _with_hint(verdict: Verdict) -> str:
-    return f"{verdict.message} ({verdict.hint})" if verdict.hint else verdict.message
+        if self._setbacks.undecided:
+            await self._setbacks.decide()
 
 
 def _unsent(turn: RowTurn, flaw: FailsRow) -> Result:
     key = turn.request.key if turn.request is not None else ""
     return turn.bill.failed(
         turn.row.index, key, error_type=flaw.error_type, message=flaw.message, code=flaw.code
-    )
-
-
-def _refused(turn: RowTurn, verdict: Verdict, error: AttemptFailed) -> Result:
-    rejected = (error.partial or error.text) if isinstance(error, IncompleteReply) else None
-    return turn.bill.failed(
-        turn.row.index,
-        turn.request.key if turn.request is not None else "",
-        error_type=verdict.error_type,
-        message=verdict.message,
-        code=verdict.code,
-        request_id=error.request_id if isinstance(error, AnsweredError) else None,
-        rejected=rejected or None,
     )

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from contextlib import AsyncExitStack, asynccontextmanager
 from typing import TYPE_CHECKING, Final
 
@@ -46,6 +45,7 @@ async def connect(flight: Preflight, key: Key | None) -> AsyncIterator[Client]:
 
 
 def _stand_in(flight: Preflight) -> SimulatorSettings:
-    per_second = flight.limits.per_second
-    qps = None if per_second is None else max(1.0, math.ceil(per_second))
-    return SimulatorSettings(qps=qps, tpm=flight.limits.tokens_per_minute, latency_s=_LATENCY_S)
+    limits = flight.limits
+    return SimulatorSettings(
+        qps=limits.per_second, tpm=limits.tokens_per_minute, latency_s=_LATENCY_S
+    )

@@ -107,6 +107,11 @@ class AttemptFailed(PenstockError):  # noqa: N818 - one attempt, not the row, ha
         """Whether the provider may have charged for it without telling how much."""
         return self.partial is not None and self.partial.usage is None
 
+    @property
+    def is_risk(self) -> bool:
+        """Whether a budget that must hold takes it for charged: also what is only possible."""
+        return self.billed_unknown
+
 
 class AnsweredError(AttemptFailed):
     """The server answered, and the answer is an error.
@@ -137,6 +142,13 @@ class AnsweredError(AttemptFailed):
 
 class Unreachable(AttemptFailed):
     """No connection to the endpoint, or it broke before the answer began."""
+
+    was_sent = False  # the request may have reached the provider, who may have answered it
+
+    @property
+    def is_risk(self) -> bool:
+        """Without a connection nothing was asked; behind one, nobody knows."""
+        return self.was_sent
 
 
 class Untrusted(Unreachable):

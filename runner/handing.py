@@ -4,14 +4,19 @@ from __future__ import annotations
 
 import asyncio
 import sys
+from collections import deque
 from typing import TYPE_CHECKING
 
 from runner.connection import connect
 from runner.preflight import prepare
 from runner.run import Course
+from runner.sharing import Sharing
+from runner.spending import Position, Spending
+from runner.tally import Tally
+from runner.together import together
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator
+    from collections.abc import AsyncGenerator
 
     from runner.dataset import Batch
     from runner.job import Job
@@ -24,8 +29,22 @@ class Handing:
     """A sink that keeps nothing: every result goes to whoever iterates."""
 
     def __init__(self) -> None:
-        self.results: asyncio.Queue[Result | None] = asyncio.Queue(_AHEAD)
+        self._results: deque[Result] = deque()
+        self._news = asyncio.Event()  # a result, or the end
+        self._room = asyncio.Event()
         self._closed = asyncio.Event()
+
+    async def next(self) -> Result | None:
+        """The next result; None when there will be none any more."""
+        while not self._results:
+            if self._closed.is_set():
+                return None
+            self._news.clear()
+            await self._news.wait()
+        result = self._results.popleft()
+        if len(self._results) < _AHEAD:
+            self._room.set()
+        return result
 
     def spans(self, end: int | None) -> list[range]:
         """Everything in scope."""
@@ -49,22 +68,28 @@ class Handing:
         return rows
 
     async def keep(self, result: Result) -> None:
-        """Wait until the consumer takes it."""
-        await self.results.put(result)
+        """Hand it over, then wait while the consumer is far behind."""
+        # In this order, a worker that is given up loses nothing that was paid for.
+        self._results.append(result)
+        self._news.set()
+        while len(self._results) >= _AHEAD and not self._closed.is_set():
+            self._room.clear()
+            await self._room.wait()
 
     async def work(self) -> None:
-        """Tell the consumer when there is no more."""
+        """Nothing to do but to wait for the end."""
         await self._closed.wait()
-        await self.results.put(None)
 
     def close(self) -> None:
         """No more results will come."""
         self._closed.set()
+        self._news.set()
+        self._room.set()
 
 
 async def stream(
     job: Job, *paths: str, rehearsal: bool = False, providers_file: str | None = None
-) -> AsyncIterator[Result]:
+) -> AsyncGenerator[Result, None]:
     """Ask for every row of the dataset and yield results in the order in which they come.
 
     Nothing is kept on disk: what the caller drops has to be paid for again. Raises JobError and
@@ -73,6 +98,13 @@ async def stream(
     flight = prepare(job, paths, providers_file=providers_file)
     key = None if rehearsal else flight.read_key()
     handing = Handing()
+    spending = Spending(
+        flight,
+        Tally(),
+        lease_file=None,
+        stop=lambda reason: course.stop(reason),  # noqa: PLW0108 - there is none yet
+        position=lambda: Position(0, None),
+    )
     async with connect(flight, key) as client:
         course = Course(
             flight,
@@ -80,12 +112,17 @@ async def stream(
             client,
             fill=flight.template.fill,
             columns=flight.template.columns,
+            budget=spending if spending.is_limited else None,
             say=lambda _: None,
         )
-        going = asyncio.create_task(course.go())
+        # A rehearsal asks a server of its own and takes nothing from anyone.
+        sharing = Sharing(job.limits.share if key is not None else None, say=lambda _: None)
+        going = asyncio.create_task(_go(course, sharing))
+        going.add_done_callback(lambda _: handing.close())
         try:
-            while (result := await _next(handing, going)) is not None:
+            while (result := await handing.next()) is not None:
                 yield result
+            await going
         finally:
             going.cancel()
             await asyncio.gather(going, return_exceptions=True)
@@ -93,15 +130,12 @@ async def stream(
             raise course.reason
 
 
-async def _next(handing: Handing, going: asyncio.Task[None]) -> Result | None:
-    """The next result; None at the end. Raises what the course raised."""
-    if handing.results.empty() and going.done():
-        await going
-        return None
-    getting = asyncio.create_task(handing.results.get())
-    await asyncio.wait({getting, going}, return_when=asyncio.FIRST_COMPLETED)
-    if getting.done():
-        return getting.result()
-    getting.cancel()
-    await going
-    return handing.results.get_nowait() if not handing.results.empty() else None
+async def _go(course: Course, sharing: Sharing) -> None:
+    with sharing:
+        await sharing.begin(course.limits, stopping=lambda: course.reason is not None)
+        async with together() as beside:
+            keeping = beside.create_task(sharing.keep(course.limits))
+            try:
+                await course.go()
+            finally:
+                keeping.cancel()

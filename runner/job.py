@@ -4,28 +4,19 @@ from __future__ import annotations
 
 import re
 import tomllib
+import unicodedata
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, field_validator
 
 from runner.errors import JobError
+from runner.notation import as_written, parse_duration_s, parse_moment, parse_money
 
 Format = Literal["parquet", "csv", "jsonl"]
 
-_UNITS_S = {"s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0}
-_DURATION = re.compile(r"(\d+(?:\.\d+)?)\s*([smhd]?)")
-
-
-def parse_duration_s(value: object) -> object:
-    """`90`, `"90s"`, `"2h"` or `"1h30m"` as seconds; other types pass through."""
-    if not isinstance(value, str):
-        return value
-    parts = _DURATION.findall(value)
-    if not parts or _DURATION.sub("", value).strip():
-        raise ValueError(f"'{value}' is no duration; write 90, 90s, 15m, 2h or 1h30m")
-    return sum(float(number) * _UNITS_S[unit or "s"] for number, unit in parts)
-
+_SHARE_NAME = re.compile(r"\w([\w.-]{0,38}[\w-])?")  # of a folder: Windows drops a last dot
 
 Seconds = Annotated[float, BeforeValidator(parse_duration_s), Field(gt=0)]
 
@@ -45,7 +36,46 @@ class LimitSettings(_Strict):
     timeout_s: Seconds | None = None  # one whole attempt; None: 600 plain, 3,600 streamed
     max_outage_s: Seconds = 7200.0  # nights have outages of an hour; two are a reason to look
     drain_s: Seconds = 30.0  # how long a stop waits for replies on their way
+    share: str | None = None  # a name: runs on this machine that give the same share these limits
     max_failed: str | None = None  # "20" or "1.5%": more failed rows than that stop the run
+    max_cost: str | None = None  # "1.5" or "1.5 USD", hard, over the run's whole life
+    max_total_tokens: int | None = Field(None, gt=0)  # likewise, input and output together
+    deadline: str | None = None  # "2h" from the start, the next "18:00", "2026-11-25T08:00"
+
+    @field_validator("max_cost", mode="before")
+    @classmethod
+    def _check_max_cost(cls, value: object) -> object:
+        if value is None:
+            return None
+        amount, currency = parse_money(str(value))
+        return f"{amount:f} {currency or ''}".strip()
+
+    @field_validator("deadline", mode="before")
+    @classmethod
+    def _check_deadline(cls, value: object) -> object:
+        if value is not None:
+            value = str(as_written(value))
+            parse_moment(value, datetime.now(UTC))
+        return value
+
+    @field_validator("max_cost", "max_total_tokens", "deadline", mode="before")
+    @classmethod  # the last one defined is the first to look
+    def _lift(cls, value: object) -> object:
+        """A resume lifts a limit that an earlier command has set with `none`."""
+        return None if isinstance(value, str) and value.strip().lower() == "none" else value
+
+    @field_validator("share")
+    @classmethod
+    def _check_share(cls, value: str | None) -> str | None:
+        if not value:  # an empty one ends it, for a resume
+            return None
+        # One name, however it is typed and whatever the file system makes of it.
+        name = unicodedata.normalize("NFKC", value).casefold()
+        if not _SHARE_NAME.fullmatch(name):
+            raise ValueError(
+                f"'{value}' is no name; use letters, digits, '-', '_' and '.', at most 40"
+            )
+        return name
 
     @field_validator("max_failed", mode="before")
     @classmethod
@@ -68,7 +98,8 @@ class Job(_Strict):
     prompt: str | None = None  # Jinja2 template of the user message; None: the dataset's own column
     system: str | None = None  # Jinja2 template of the system message
     model: str | None = None  # None: the provider's default, or the row's own in a `body` column
-    params: dict[str, Any] = Field(default_factory=dict)  # sent as top-level keys of the body
+    # sent as top-level keys of the body, all but `from_columns`: parameter -> its column
+    params: dict[str, Any] = Field(default_factory=dict)
 
     provider: str = "model-studio"  # a name in providers.toml
     region: str | None = None  # None: the provider's default (Singapore, as in its documents)
@@ -88,6 +119,27 @@ class Job(_Strict):
     format: Format = "parquet"  # of the parts in the run folder
 
     limits: LimitSettings = Field(default_factory=LimitSettings)
+
+    @field_validator("params")
+    @classmethod
+    def _check_from_columns(cls, value: dict[str, Any]) -> dict[str, Any]:
+        columns = value.get("from_columns", {})
+        if not isinstance(columns, dict) or not all(
+            isinstance(column, str) for column in columns.values()
+        ):
+            raise ValueError('from_columns is a table: parameter = "column", each a column\'s name')
+        return value
+
+    @property
+    def fixed_params(self) -> dict[str, Any]:
+        """The parameters that every row is asked with."""
+        return {name: value for name, value in self.params.items() if name != "from_columns"}
+
+    @property
+    def column_params(self) -> dict[str, str]:
+        """Parameter -> the column whose cells bring it; "model" may be among them."""
+        columns: dict[str, str] = self.params.get("from_columns", {})
+        return columns
 
     @field_validator("csv_delimiter")
     @classmethod
@@ -153,5 +205,12 @@ def _explain(error: ValidationError) -> str:
         if flaw["type"] == "extra_forbidden":
             lines.append(f"{where}: there is no such setting; see docs/job-file.md for all of them")
         else:
-            lines.append(f"{where}: {flaw['msg'].removeprefix('Value error, ')}")
+            text = flaw["msg"].removeprefix("Value error, ")
+            lines.append(f"{where}: {text} (flag: {_flag(where)})")
     return "\n".join(lines)
+
+
+def _flag(where: str) -> str:
+    """The flag of a setting: limits.timeout_s is --timeout, csv_encoding is --csv-encoding."""
+    name = where.split(".")[1 if where.startswith("limits.") else 0]
+    return "--" + name.removesuffix("_s").replace("params", "param").replace("_", "-")

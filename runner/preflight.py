@@ -12,12 +12,14 @@ import pyarrow as pa
 
 from runner.dataset import open_dataset
 from runner.errors import JobError
+from runner.notation import parse_money
 from runner.output import output_schema
 from runner.pacing import choose_limits
 from runner.prices import cost_pico
 from runner.providers import Providers, check_params, read_key, row_check
 from runner.template import compile_template
 from runner.verdict import is_dashscope
+from runner.worst_case import check_bounds
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
@@ -29,8 +31,6 @@ if TYPE_CHECKING:
     from runner.records import Request, Usage
     from runner.template import Template
 
-# A rehearsal's key: the stand-in server takes any.
-REHEARSAL_KEY = "sk-rehearsal"
 _STUDIO = "model-studio"
 _SAYS_THINKING = b'"enable_thinking":'
 
@@ -167,6 +167,7 @@ def _check(
     job: Job, template: Template, facts: ModelFacts, table: ParameterTable, *, streamed: bool
 ) -> Findings:
     """What is to be said of the job's parameters. Raises JobError if they would be refused."""
+    _check_budget(job, template, facts, table)
     columns = list(job.column_params)
     if template.whole_requests and job.model is None:
         columns.append("model")
@@ -189,6 +190,29 @@ def _check(
     return found
 
 
+def _check_budget(job: Job, template: Template, facts: ModelFacts, table: ParameterTable) -> None:
+    """Raise JobError for a budget that could not be kept."""
+    cost = job.limits.max_cost
+    if cost is None and job.limits.max_total_tokens is None:
+        return
+    check_bounds(
+        job.fixed_params,
+        job.column_params,
+        facts,
+        table,
+        flag=f"--max-cost {cost}" if cost else f"--max-total-tokens {job.limits.max_total_tokens}",
+        money=cost is not None,
+        whole_requests=template.whole_requests,
+    )
+    if cost is not None and facts.price is not None:
+        currency = parse_money(cost)[1]
+        if currency not in {None, facts.price.currency}:
+            raise JobError(
+                f"--max-cost {cost}: the prices of {facts.name} are in {facts.price.currency} here;"
+                f" give the budget in {facts.price.currency}"
+            )
+
+
 def _id_column(job: Job, names: Sequence[str]) -> str | None:
     if job.id_column is None:
         return "custom_id" if "custom_id" in names and "body" in names else None
@@ -209,4 +233,4 @@ def _kept(job: Job, schema: pa.Schema) -> pa.Schema:
             f"--keep {','.join(missing)}: the dataset has no such column; it has: "
             f"{', '.join(schema.names)}"
         )
-    return pa.schema([schema.field(name) for name in job.keep])
+    return pa.schema([schema.field(name) for name in dict.fromkeys(job.keep)])

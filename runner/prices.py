@@ -39,16 +39,19 @@ def cost_of(usage: Usage, price: Price | None, *, thinking: bool) -> Decimal | N
     return None if price is None else to_amount(cost_pico(usage, price, thinking=thinking))
 
 
-def worst_case_pico(price: Price, prompt_tokens: int, completion_tokens: int) -> int:
+def worst_case_pico(
+    price: Price, prompt_tokens: int, completion_tokens: int, *, thinking: bool = True
+) -> int:
     """The most that a request of at most so many tokens can cost, in 1e-12 currency units.
 
     Of the tiers that a prompt of that length or shorter can fall into, the dearest; output at the
-    dearer of its two prices; nothing from the cache. What is billed beside tokens (search, writing
-    an explicit cache) is not in it.
+    dearer of its two prices, unless it is known not to think; nothing from the cache. What is
+    billed beside tokens (search, writing an explicit cache) is not in it.
     """
     most = 0
     for up_to, input_, _, output, thinking_output in price.pico:
-        cost = min(prompt_tokens, up_to) * input_ + completion_tokens * max(output, thinking_output)
+        dearest = max(output, thinking_output) if thinking else output
+        cost = min(prompt_tokens, up_to) * input_ + completion_tokens * dearest
         most = max(most, cost)
         if prompt_tokens <= up_to:
             break

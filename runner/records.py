@@ -92,6 +92,14 @@ class Verdict:
 
 
 @dataclass(frozen=True, slots=True)
+class Part:
+    """What a run takes of limits that several share. Made by `share`, consumed by `limits`."""
+
+    place: int = 0  # of this run among them, from 0
+    of: int = 1  # so many runs take a part each
+
+
+@dataclass(frozen=True, slots=True)
 class Result:
     """The final word on a row. Made by `run`, kept by `journal`, written out by `output`.
 

@@ -4,7 +4,8 @@
     turn     intake       whose turn is it: new rows, and parked ones whose time has come
     request  template     Row -> Request, checked before any money is spent
     admit    health       in an outage everybody waits and one probes
-             limits       pace and tokens: waits here, never later
+             spending     the worst case fits into the budget: waits here, never later
+             limits       tokens and pace: likewise
     reply    client       one HTTP call -> Reply, or one of our errors
              verdict      of an error: try again, fail the row, or stop the run
              retry        parks the row and frees its worker; every attempt pays the limits again
@@ -30,11 +31,13 @@ from runner.intake import Intake, Turn
 from runner.limits import Limits, Pace, TokenBudget
 from runner.preflight import Prices
 from runner.retry import Attempts, RetryPolicy
-from runner.verdict import is_dashscope
+from runner.throttling import Throttling
+from runner.together import together
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
+    from runner.asking import Purse
     from runner.client import Client
     from runner.dataset import Batch
     from runner.preflight import Preflight
@@ -93,6 +96,7 @@ class Course:
         *,
         fill: Callable[[Row], Request],
         columns: frozenset[str],
+        budget: Purse | None,
         say: Callable[[str], None],
     ) -> None:
         self._flight = flight
@@ -101,6 +105,7 @@ class Course:
         self._columns = columns
         self._loop = asyncio.get_running_loop()
         self._workers: list[asyncio.Task[None]] = []
+        self._giving_up: asyncio.TimerHandle | None = None
         self._prices = Prices(flight.facts_of, flight.facts.name, flight.job.params)
         self.reason: StopsRun | None = None  # why it stopped before the end
         limits, settings = flight.limits, flight.job.limits
@@ -109,18 +114,20 @@ class Course:
         self.intake: Intake[Attempts] = Intake(
             most_parked=max(_LEAST_PARKED, limits.workers * _PARKED_PER_WORKER)
         )
+        pace = Pace(limits.per_second, ramp=limits.ramp) if limits.per_second else None
+        tokens = TokenBudget(limits.tokens_per_minute) if limits.tokens_per_minute else None
+        self.limits = Limits(pace, tokens)  # the part of them that is this run's may change
         self.asking = Asking(
             intake=self.intake,
             fill=fill,
-            limits=Limits(
-                Pace(limits.per_second, ramp=limits.ramp) if limits.per_second else None,
-                TokenBudget(limits.tokens_per_minute) if limits.tokens_per_minute else None,
-            ),
+            limits=self.limits,
+            budget=budget,
+            throttling=Throttling(pace, self._loop.time) if pace else None,
             health=self.health,
             client=client,
             policy=RetryPolicy(settings.max_attempts),
             prices=self._prices,
-            dashscope=not flight.endpoint.custom or is_dashscope(flight.endpoint.base_url),
+            dashscope=flight.dashscope,
             keep=sink.keep,
             stop=self.stop,
             say=say,
@@ -132,7 +139,7 @@ class Course:
         Raises MachineFault when a result could not be kept: nothing is sent after that.
         """
         try:
-            async with asyncio.TaskGroup() as tasks:
+            async with together() as tasks:
                 keeping = tasks.create_task(self._sink.work())
                 reading = tasks.create_task(self._read())
                 self._workers = [
@@ -143,8 +150,9 @@ class Course:
                 reading.cancel()
                 self._sink.close()
                 await keeping
-        except* StopsRun as stops:
-            raise stops.exceptions[0] from None
+        finally:
+            if self._giving_up is not None:
+                self._giving_up.cancel()
 
     def stop(self, reason: StopsRun) -> None:
         """Begin nothing more and let the replies on their way land, for as long as drain_s."""
@@ -158,7 +166,7 @@ class Course:
                 f"Stopping: {self.asking.in_flight} replies are on their way; waiting up to "
                 f"{drain_s:.0f} s for them."
             )
-        self._loop.call_later(drain_s, self.stop_now)
+        self._giving_up = self._loop.call_later(drain_s, self.stop_now)
 
     def stop_now(self) -> None:
         """Give up the replies on their way; they will be asked again."""
@@ -173,16 +181,18 @@ class Course:
         with ThreadPoolExecutor(1, thread_name_prefix="penstock-read") as thread:
             try:
                 await self._hand_over(batches, thread)
+            except StopsRun as fault:
+                self.stop(fault)  # what is on its way has been paid for
             finally:
                 # The generator may still be running there; it is closed where it runs.
                 await asyncio.shield(self._loop.run_in_executor(thread, _close, batches))
 
     async def _hand_over(self, batches: Iterator[Batch], thread: ThreadPoolExecutor) -> None:
         """Move batches from the reading thread into the sink and the intake, one ahead."""
-        ahead = self._loop.run_in_executor(thread, next, batches, None)
+        ahead = self._read_ahead(batches, thread)
         last_row = 0
         while (batch := await ahead) is not None:
-            ahead = self._loop.run_in_executor(thread, next, batches, None)
+            ahead = self._read_ahead(batches, thread)
             await self._sink.wait_for_room()
             last_row = batch.start + len(batch.rows)
             self.intake.add([self._turn(row) for row in self._sink.take(batch, self._flight.end)])
@@ -190,7 +200,15 @@ class Course:
         if self.rows is None:
             self.rows = self._sink.end(last_row)
         self.intake.end()
-        self.asking.check_held()
+        await self.asking.all_read()
+
+    def _read_ahead(
+        self, batches: Iterator[Batch], thread: ThreadPoolExecutor
+    ) -> asyncio.Future[Batch | None]:
+        ahead = self._loop.run_in_executor(thread, next, batches, None)
+        # Looked at here too, since nobody waits for it any more once reading has been cancelled.
+        ahead.add_done_callback(lambda done: done.cancelled() or done.exception())
+        return ahead
 
     def _turn(self, row: Row) -> Turn[Attempts]:
         before = self._sink.before(row.index)

@@ -67,14 +67,20 @@ def started(*args: str, cwd: Path, **env: str) -> Iterator[subprocess.Popen[str]
 class Server:
     """A stand-in server in a process of its own."""
 
-    def __init__(self, base_url: str) -> None:
+    def __init__(self, base_url: str, process: subprocess.Popen[str]) -> None:
         self.base_url = base_url
+        self._process = process
         self._root = base_url.removesuffix("/compatible-mode/v1")
 
     def _get(self, path: str) -> bytes:
         with urllib.request.urlopen(self._root + path, timeout=30) as answer:  # noqa: S310
             body: bytes = answer.read()
         return body
+
+    def kill(self) -> None:
+        """End it as a crash would."""
+        self._process.kill()
+        self._process.wait()
 
     def stats(self) -> dict[str, Any]:
         """What the server has seen."""
@@ -88,9 +94,9 @@ class Server:
 
 
 @contextmanager
-def simulator(*flags: str, cwd: Path) -> Iterator[Server]:
+def simulator(*flags: str, cwd: Path, port: str = "0") -> Iterator[Server]:
     """A stand-in server with these flags of `penstock simulate`."""
-    with started("simulate", "--port", "0", *flags, cwd=cwd) as process:
+    with started("simulate", "--port", port, *flags, cwd=cwd) as process:
         assert process.stdout is not None
         assert process.stderr is not None
         line = process.stdout.readline()
@@ -98,4 +104,4 @@ def simulator(*flags: str, cwd: Path) -> Iterator[Server]:
         # Nobody reads the rest; a full pipe would stop the server.
         for stream in (process.stdout, process.stderr):
             threading.Thread(target=stream.read, daemon=True).start()
-        yield Server(line.split()[-1])
+        yield Server(line.split()[-1], process)

@@ -61,6 +61,26 @@ def test_a_duration_is_seconds_or_text_with_units(written: object, seconds: floa
     assert LimitSettings.model_validate({"drain_s": written}).drain_s == seconds
 
 
+@pytest.mark.parametrize(
+    ("written", "name"),
+    [
+        ("team", "team"),
+        ("Team-2.b_c", "team-2.b_c"),
+        ("账号", "账号"),
+        ("ｔｅａｍ", "team"),
+        ("", None),
+    ],
+)
+def test_a_share_has_one_name_however_it_is_typed(written: str, name: str | None) -> None:
+    assert LimitSettings(share=written).share == name
+
+
+@pytest.mark.parametrize("written", ["..", ".", "a/b", "a\\b", "a b", "a.", "x" * 41, "a\n"])
+def test_a_share_that_could_be_no_folder_is_refused(written: str) -> None:
+    with pytest.raises(JobError, match=r"(?s)limits.share: .* is no name; .* \(flag: --share\)"):
+        Job.build({"limits": {"share": written}})
+
+
 @pytest.mark.parametrize("written", ["soon", "", "5 weeks", "-3s", "1h and a bit"])
 def test_what_is_no_duration_is_refused_with_the_way_to_write_one(written: str) -> None:
     with pytest.raises(ValueError, match="is no duration; write 90, 90s, 15m, 2h or 1h30m"):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import random
 import signal
 from typing import TYPE_CHECKING, Any
@@ -27,7 +28,7 @@ def prompts(rows: int) -> pa.Table:
     rng = random.Random(SEED)
     texts = [
         f"question {row}: {'水 ' * rng.randint(0, 30)}{'word ' * rng.randint(1, 40)}"
-        + ("😀, \"quoted\"\nand a second line" if row % 7 == 0 else "")
+        + ('😀, "quoted"\nand a second line' if row % 7 == 0 else "")
         for row in range(rows)
     ]
     return pa.table({"id": [f"{row:06d}" for row in range(rows)], "text": texts})
@@ -66,7 +67,7 @@ def test_every_row_of_a_large_file_gets_its_answer_through_errors(
     with simulator("--errors", errors, cwd=tmp_path) as server:
         ended = penstock(
             "generate", dataset, "-p", PROMPT, "--base-url", server.base_url, "--region",
-            "singapore", "--concurrency", "300", "--json", "-o", "run", cwd=tmp_path,
+            "singapore", "--concurrency", "300", "--json", "--yes", "-o", "run", cwd=tmp_path,
         )  # fmt: skip
         stats = server.stats()
     assert ended.status == 0, ended.err
@@ -102,9 +103,7 @@ def sealed_rows(run: Path) -> set[int]:
 
 
 @pytest.mark.parametrize("kind", ["parquet", "csv"])
-def test_a_killed_run_goes_on_without_asking_anything_kept_again(
-    tmp_path: Path, kind: str
-) -> None:
+def test_a_killed_run_goes_on_without_asking_anything_kept_again(tmp_path: Path, kind: str) -> None:
     rows, workers = 5_000, 50
     dataset = write_dataset(tmp_path, kind, rows)
     with simulator("--latency", "0.01:0.05", cwd=tmp_path) as server:
@@ -138,7 +137,7 @@ def keys_of(run: Path, rows: set[int]) -> set[str]:
 
 
 def test_ctrl_c_lets_replies_land_and_a_resume_finishes(tmp_path: Path) -> None:
-    dataset = write_dataset(tmp_path, "parquet", 2_000)
+    dataset = write_dataset(tmp_path, "parquet", 800)
     with simulator("--latency", "0.05:0.2", cwd=tmp_path) as server:
         command = (
             "generate", dataset, "-p", PROMPT, "--base-url", server.base_url, "--concurrency",
@@ -159,11 +158,11 @@ def test_ctrl_c_lets_replies_land_and_a_resume_finishes(tmp_path: Path) -> None:
         assert "client_gone" not in server.stats()["by_status"]
         ended = penstock("resume", "answers.csv", cwd=tmp_path)
         assert ended.status == 0, ended.err
-        assert server.stats()["answered"] == 2_000
+        assert server.stats()["answered"] == 800
     table = pa_csv.read_csv(
         tmp_path / "answers.csv", parse_options=pa_csv.ParseOptions(newlines_in_values=True)
     )
-    assert table["row"].to_pylist() == list(range(2_000))
+    assert table["row"].to_pylist() == list(range(800))
 
 
 def test_five_rows_first_then_the_rest(tmp_path: Path) -> None:
@@ -180,3 +179,31 @@ def test_five_rows_first_then_the_rest(tmp_path: Path) -> None:
         assert (again.status, again.json()["succeeded"]) == (0, 300)
         assert server.stats()["requests"] == 300
     assert_every_row_has_its_own_answer(read_output(tmp_path / "run"), 300)
+
+
+def test_an_outage_costs_no_row(tmp_path: Path) -> None:
+    rows = 1_500
+    dataset = write_dataset(tmp_path, "parquet", rows)
+    slow = ("--latency", "0.02:0.1")
+    with simulator(*slow, cwd=tmp_path) as first:
+        command = (
+            "generate", dataset, "-p", PROMPT, "--base-url", first.base_url, "--concurrency",
+            "40", "--max-attempts", "2", "-o", "run", "--json",
+        )  # fmt: skip
+        with started(*command, cwd=tmp_path) as process:
+            run = tmp_path / "run"
+            while not list(run.glob("seals/*.json")):
+                assert process.poll() is None
+            first.kill()
+            assert process.stderr is not None
+            for line in process.stderr:
+                if "everyone waits while one row probes" in line:
+                    break
+            port = first.base_url.split(":")[2].split("/")[0]
+            with simulator(*slow, port=port, cwd=tmp_path):
+                out, err = process.communicate()
+    assert process.returncode == 0, err
+    assert "answers again" in err
+    summary = json.loads(out)
+    assert (summary["succeeded"], summary["failed"]) == (rows, 0)
+    assert_every_row_has_its_own_answer(read_output(run), rows)

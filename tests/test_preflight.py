@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import orjson
@@ -118,3 +119,76 @@ def test_each_row_is_billed_by_its_own_model(tmp_path: Path) -> None:
         for model in (None, "qwen-plus", "qwen-flash", "qwen-max")
     }
     assert len(costs) == 3
+
+
+def test_a_price_that_is_unknown_or_in_another_currency_is_unknown_not_nothing(
+    tmp_path: Path,
+) -> None:
+    flight = prepared(tmp_path)
+    prices = Prices(flight.facts_of, "qwen-plus", {})
+    assert prices.currency == "USD"
+    unpriced = Request(0, b"{}", "", "a-model-of-tomorrow")
+    assert prices.cost_pico(unpriced, THOUSAND, reasoned=False) is None
+    nobody_s = Prices(flight.facts_of, "a-model-of-tomorrow", {})
+    assert nobody_s.currency is None
+    assert nobody_s.cost_pico(Request(0, b"{}", "", "qwen-plus"), THOUSAND, reasoned=False) is None
+
+
+def test_thinking_that_shows_in_the_reply_is_billed_as_thinking(tmp_path: Path) -> None:
+    flight = prepared(tmp_path)
+    prices = Prices(flight.facts_of, "qwen-plus", {})
+    request = Request(0, b"{}", "", "qwen-plus")
+    plain = prices.cost_pico(request, THOUSAND, reasoned=False)
+    thought = prices.cost_pico(request, THOUSAND, reasoned=True)
+    assert plain is not None
+    assert thought is not None
+    assert thought > plain
+
+
+def test_columns_to_keep_that_do_not_exist_are_named(tmp_path: Path) -> None:
+    with pytest.raises(JobError, match=r"--keep nosuch,neither: .* text, t, m"):
+        prepared(tmp_path, keep=("text", "nosuch", "neither"))
+
+
+@pytest.mark.parametrize(
+    ("keep", "kept"), [(None, ["text", "t", "m"]), (("m", "text", "m"), ["m", "text"]), ((), [])]
+)
+def test_the_output_keeps_the_columns_that_were_asked_for(
+    tmp_path: Path, keep: tuple[str, ...] | None, kept: list[str]
+) -> None:
+    assert prepared(tmp_path, keep=keep).inputs.names == kept
+
+
+def test_an_id_column_has_to_exist_and_is_custom_id_in_a_batch_file(tmp_path: Path) -> None:
+    with pytest.raises(JobError, match=r"--id-column nosuch: .* text, t, m"):
+        prepared(tmp_path, id_column="nosuch")
+    assert prepared(tmp_path, id_column="t").job.id_column == "t"
+    assert prepared(tmp_path).job.id_column is None
+    body = {"messages": [{"role": "user", "content": "hi"}]}
+    line = orjson.dumps({"custom_id": "a", "body": body}) + b"\n"
+    (tmp_path / "batch.jsonl").write_bytes(line)
+    assert prepare(Job(), [str(tmp_path / "batch.jsonl")]).job.id_column == "custom_id"
+
+
+@pytest.mark.parametrize(
+    ("total_rows", "first", "end", "rows"),
+    [
+        (100, None, 100, 100),
+        (100, 5, 5, 5),
+        (100, 500, 100, 100),
+        (None, None, None, None),
+        # the scope ends at 5 at the latest, and perhaps the dataset does before
+        (None, 5, 5, None),
+    ],
+)
+def test_the_scope_ends_with_the_dataset_or_with_first(
+    tmp_path: Path, total_rows: int | None, first: int | None, end: int | None, rows: int | None
+) -> None:
+    flight = replace(prepared(tmp_path, first=first), total_rows=total_rows)
+    assert (flight.end, flight.rows) == (end, rows)
+
+
+def test_a_column_s_name_that_the_output_needs_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(JobError, match="--prefix"):
+        prepared(tmp_path, "text,completion\nhi,there\n")
+    assert prepared(tmp_path, "text,completion\nhi,there\n", prefix="new_").inputs.names

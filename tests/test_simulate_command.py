@@ -12,11 +12,13 @@ from typing import TYPE_CHECKING
 
 import pytest
 from click.testing import CliRunner
+from processes import penstock
 
 from jobs.simulate import simulate
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+    from pathlib import Path
 
 COMMAND = [sys.executable, "-c", "from jobs.simulate import simulate; simulate()"]
 
@@ -68,10 +70,12 @@ def test_quiet_prints_the_address_alone() -> None:
         (["--qps", "0"], "--qps"),
     ],
 )
-def test_wrong_flags_end_with_2_and_one_message(flags: list[str], said: str) -> None:
-    result = CliRunner().invoke(simulate, flags)
-    assert result.exit_code == 2
-    assert said in result.stderr
+def test_wrong_flags_end_with_2_and_one_message(
+    flags: list[str], said: str, tmp_path: Path
+) -> None:
+    ended = penstock("simulate", *flags, cwd=tmp_path)
+    assert ended.status == 2
+    assert said in ended.err
 
 
 def test_the_names_of_errors_can_be_listed() -> None:

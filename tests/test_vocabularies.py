@@ -11,9 +11,9 @@ from typing import Any
 
 import pytest
 
-from runner import vocabularies
 from runner.errors import JobError
-from runner.vocabularies import load_tokenizer
+from runner.tokens import vocabularies
+from runner.tokens.vocabularies import load_tokenizer
 
 ENGLISH = (
     "The gate lets exactly as much water through as the wheel can take. When the river rises after "

@@ -61,13 +61,18 @@ def before_answer(
         case aiohttp.ClientHttpProxyError():
             return _proxy_refused(error, route)
         case aiohttp.ServerDisconnectedError():
-            return Unreachable(f"{where} closed the connection before it answered")
+            return _sent(Unreachable(f"{where} closed the connection before it answered"))
         case aiohttp.ClientResponseError() | HttpProcessingError():
-            return Unreachable(f"{where} answered with something that is not HTTP")
+            return _sent(Unreachable(f"{where} answered with something that is not HTTP"))
         case aiohttp.InvalidURL() | aiohttp.NonHttpUrlClientError():
             return Unreachable(f"{route.endpoint} is no address that can be asked")
         case _:
-            return Unreachable(f"the connection to {where} broke: {_reason(error)}")
+            return _sent(Unreachable(f"the connection to {where} broke: {_reason(error)}"))
+
+
+def _sent(error: Unreachable) -> Unreachable:
+    error.was_sent = True
+    return error
 
 
 def within_answer(

@@ -39,6 +39,7 @@ _SUBJECTS_ZH = ("闸门", "每一行", "细心的读者", "这个回答", "河�
 _VERBS_ZH = ("通过", "保留", "比较", "测量", "解释", "遵循")
 _OBJECTS_ZH = ("全部的水流", "一个接一个的问题", "所问的内容", "各行的顺序")
 _CLAUSES_ZH = ("正如预期", "不慌不忙", "必要时重复", "因此什么也不会丢失", "在夜里")
+_NO_BOUND: Final = 1 << 30
 # The token ids that the seed document spells out ("stop" parameter, qwen-turbo's vocabulary).
 _TEXT_OF_TOKEN: Final = {
     108386: "你好", 104307: "天气", 103924: "啊", 35946: "我", 101243: "很好",
@@ -139,6 +140,8 @@ def choose(
     """Choice number `index` of the reply to `body`, cut by its `stop` and `max_tokens`."""
     messages = body["messages"]
     reasoning = reasoning_for(messages, seed=seed + index) if thinks else None
+    if reasoning is not None:
+        reasoning = _first_tokens(reasoning, _most_thought(body), count)
     thought = count(reasoning) if reasoning else 0
     calls = tool_calls_for(body, last_user_text(messages))
     if calls is not None:
@@ -156,6 +159,13 @@ def choose(
         content, reason = _first_tokens(content, limit, count), "length"
         spent = count(content)
     return Choice(content, reasoning, None, reason, spent, thought)
+
+
+def _most_thought(body: dict[str, Any]) -> int:
+    """thinking_budget, or what max_completion_tokens leaves; it keeps a token for the answer."""
+    whole = body.get("max_completion_tokens")
+    bounds = [body.get("thinking_budget"), whole - 1 if isinstance(whole, int) else None]
+    return min((bound for bound in bounds if isinstance(bound, int)), default=_NO_BOUND)
 
 
 def _formatted(body: dict[str, Any], answer: str) -> str:

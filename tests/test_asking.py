@@ -1,0 +1,282 @@
+"""From a turn to its result: what is sent, what is billed, and what is left when it stops."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import TYPE_CHECKING
+
+import pytest
+from clock import on_fake_clock
+from pool import PICO_PER_TOKEN, Pool
+from scripted_client import (
+    REPLY_TOKENS,
+    Asked,
+    Step,
+    broken_off,
+    filtered,
+    overloaded,
+    reply,
+    throttled,
+    too_slow,
+)
+
+from runner.errors import AnsweredError, AttemptFailed, Interrupted
+from runner.limits import Limits, Pace, TokenBudget
+from runner.records import Row, Usage
+
+if TYPE_CHECKING:
+    from runner.limits import Reservation
+
+CROWNS_A_REPLY = REPLY_TOKENS * PICO_PER_TOKEN / 1e12
+
+
+class CountedLimits(Limits):
+    """Notes that every admission is settled, once."""
+
+    def __init__(self, pace: Pace | None = None, per_minute: int = 10**9) -> None:
+        super().__init__(pace, TokenBudget(per_minute))
+        self.open_reservations: list[Reservation | None] = []
+        self.settled: list[tuple[Usage | None, bool]] = []
+
+    async def admit(self, *args: object) -> Reservation | None:
+        reservation = await super().admit(*args)  # type: ignore[arg-type]  # passed on as they came
+        self.open_reservations.append(reservation)
+        return reservation
+
+    def settle(
+        self, reservation: Reservation | None, usage: Usage | None, *, unknown: bool = False
+    ) -> None:
+        if any(one is reservation for one in self.open_reservations):
+            self.open_reservations = [
+                one for one in self.open_reservations if one is not reservation
+            ]
+            self.settled.append((usage, unknown))
+        super().settle(reservation, usage, unknown=unknown)
+
+
+def test_every_row_is_asked_once_and_answered() -> None:
+    async def work() -> Pool:
+        return await Pool(100, lambda asked: reply(f"row {asked.row}"), workers=7).run()
+
+    pool = on_fake_clock(work)
+    assert {row: one.completion for row, one in pool.results.items()} == {
+        row: f"row {row}" for row in range(100)
+    }
+    assert {one.attempts for one in pool.results.values()} == {1}
+    assert pool.client.most_in_flight == 7
+    assert pool.results[5].cost == pytest.approx(CROWNS_A_REPLY)
+
+
+def test_a_row_that_makes_no_request_fails_unsent() -> None:
+    rows = [Row(0, {}), Row(1, {}, flaw="too few cells"), Row(2, {})]
+
+    async def work() -> Pool:
+        return await Pool(rows, lambda _: reply()).run()
+
+    pool = on_fake_clock(work)
+    assert pool.results[1].error_type == "input"
+    assert pool.results[1].error_message == "too few cells"
+    assert pool.results[1].attempts == 0
+    assert [asked.row for asked in pool.client.sent] == [0, 2]
+
+
+def test_a_row_above_the_token_limit_fails_unsent() -> None:
+    async def work() -> Pool:
+        # even an empty request is guessed at 3 tokens
+        return await Pool(2, lambda _: reply(), limits=Limits(None, TokenBudget(1))).run()
+
+    pool = on_fake_clock(work)
+    assert pool.errors == {"too_large": 2}
+    assert pool.client.sent == []
+
+
+@pytest.mark.parametrize(
+    ("failures", "attempts", "unmetered", "billed"),
+    [
+        ([], 1, 0, 1),
+        ([throttled(), throttled()], 3, 0, 1),
+        ([overloaded()], 2, 0, 1),
+        ([too_slow()], 2, 1, 1),
+        ([broken_off(known=True)], 2, 0, 2),
+        ([broken_off(known=False)], 2, 1, 1),
+        ([too_slow(), broken_off(known=True), throttled(), overloaded()], 5, 1, 2),
+    ],
+)
+def test_the_bill_sums_every_attempt(
+    failures: list[AttemptFailed], attempts: int, unmetered: int, billed: int
+) -> None:
+    def script(asked: Asked) -> Step:
+        return failures[asked.attempt - 1] if asked.attempt <= len(failures) else reply()
+
+    async def work() -> Pool:
+        return await Pool(1, script).run()
+
+    result = on_fake_clock(work).results[0]
+    assert result.error_type is None
+    assert (result.attempts, result.unmetered_attempts) == (attempts, unmetered)
+    assert result.total_tokens == billed * REPLY_TOKENS
+    assert result.cost == pytest.approx(billed * CROWNS_A_REPLY)
+
+
+@pytest.mark.parametrize("kind", ["broken off", "timed out", "error in the stream"])
+def test_a_failed_row_keeps_the_text_that_was_paid_for(kind: str) -> None:
+    def script(_: Asked) -> Step:
+        failure: AttemptFailed = broken_off(known=True)
+        if kind == "timed out":
+            failure = too_slow()
+        elif kind == "error in the stream":
+            failure = AnsweredError(200, "data_inspection_failed", "inappropriate", headers={})
+        failure.partial = reply("half")
+        return failure
+
+    async def work() -> Pool:
+        return await Pool(1, script, max_attempts=1).run()
+
+    result = on_fake_clock(work).results[0]
+    assert result.error_type is not None
+    assert result.completion is None
+    assert result.rejected == "half"
+    assert result.total_tokens == REPLY_TOKENS
+
+
+def test_an_answer_without_usage_counts_as_unmetered() -> None:
+    async def work() -> Pool:
+        return await Pool(1, lambda _: reply(known=False)).run()
+
+    result = on_fake_clock(work).results[0]
+    assert result.unmetered_attempts == 1
+    assert result.cost is None
+    assert result.total_tokens is None
+
+
+def test_every_admission_is_settled_once_with_what_the_attempt_took() -> None:
+    outcomes: list[Step] = [
+        reply(),
+        filtered(),
+        reply(known=False),
+        broken_off(known=True),
+        broken_off(known=False),
+        too_slow(),
+    ]
+
+    def script(asked: Asked) -> Step:
+        return outcomes[asked.row] if asked.attempt == 1 else reply()
+
+    async def work() -> CountedLimits:
+        limits = CountedLimits()
+        await Pool(len(outcomes), script, workers=1, limits=limits).run()
+        return limits
+
+    limits = on_fake_clock(work)
+    known, free, unknown = (Usage(10, 5, 15), False), (None, False), (None, True)
+    assert limits.open_reservations == []
+    assert limits.settled[:6] == [known, free, unknown, known, unknown, unknown]
+    assert limits.settled[6:] == [known] * 3
+
+
+def test_whoever_is_admitted_when_the_run_stops_sends_nothing_and_is_settled() -> None:
+    async def work() -> tuple[CountedLimits, Pool]:
+        limits = CountedLimits(Pace(1))
+        pool = Pool(50, lambda _: reply(), workers=20, limits=limits)
+        pool.start()
+        await asyncio.sleep(3.5)
+        pool.stop(Interrupted("enough"))
+        await pool.end()
+        return limits, pool
+
+    limits, pool = on_fake_clock(work)
+    assert len(pool.client.sent) == 4
+    assert len(pool.results) == 4
+    assert limits.open_reservations == []
+    assert len(limits.settled) == 4 + 20
+
+
+def test_cancelled_in_mid_send_everything_is_settled_and_what_was_kept_stays() -> None:
+    async def work() -> tuple[CountedLimits, Pool]:
+        limits = CountedLimits()
+        pool = Pool(
+            100, lambda asked: reply() if asked.row < 30 else None, workers=10, limits=limits
+        )
+        pool.start()
+        await asyncio.sleep(60)
+        assert pool.asking.in_flight == 10
+        for task in pool.tasks:
+            task.cancel()
+        await asyncio.gather(*pool.tasks, return_exceptions=True)
+        return limits, pool
+
+    limits, pool = on_fake_clock(work)
+    assert pool.asking.in_flight == 0
+    assert pool.kept == list(range(30))
+    assert limits.open_reservations == []
+    assert limits.settled[-10:] == [(None, True)] * 10  # it may be billed
+
+
+def test_replies_that_land_while_it_stops_still_count() -> None:
+    async def work() -> Pool:
+        pool = Pool(100, lambda _: reply(), workers=10, latency_s=5)
+        pool.start()
+        await asyncio.sleep(1)
+        pool.stop(Interrupted("enough"))
+        assert pool.asking.in_flight == 10
+        await pool.end()
+        return pool
+
+    pool = on_fake_clock(work)
+    assert sorted(pool.results) == list(range(10))
+    assert len(pool.client.sent) == 10
+
+
+def test_a_row_whose_last_attempt_fails_while_it_stops_stays_pending() -> None:
+    def script(asked: Asked) -> Step:
+        return filtered() if asked.row == 0 else too_slow()
+
+    async def work() -> Pool:
+        pool = Pool(3, script, latency_s=5, max_attempts=1)
+        pool.start()
+        await asyncio.sleep(1)
+        pool.stop(Interrupted("enough"))
+        await pool.end()
+        return pool
+
+    pool = on_fake_clock(work)
+    assert pool.results[0].error_type == "content_filter"
+    assert pool.pending == {1, 2}
+
+
+def test_a_waiting_retry_holds_no_worker() -> None:
+    def script(asked: Asked) -> Step:
+        return throttled() if asked.attempt == 1 and asked.row < 5 else reply()
+
+    async def work() -> Pool:
+        return await Pool(100, script, workers=1).run()
+
+    pool = on_fake_clock(work)
+    assert pool.errors == {None: 100}
+    first_95_s = pool.client.sent[99].at_s
+    assert first_95_s < 100 * 0.1 + 0.5  # as if nobody had waited
+
+
+def test_a_throttled_row_waits_by_itself_and_uses_no_attempts_up() -> None:
+    def script(asked: Asked) -> Step:
+        return throttled() if asked.row == 0 and asked.attempt < 30 else reply()
+
+    async def work() -> Pool:
+        return await Pool(50, script, max_attempts=2).run()
+
+    pool = on_fake_clock(work)
+    assert pool.errors == {None: 50}
+    assert pool.results[0].attempts == 30
+    assert max(asked.at_s for asked in pool.client.sent if asked.row) < 1
+
+
+def test_retries_pay_the_limits_again() -> None:
+    def script(asked: Asked) -> Step:
+        return throttled() if asked.attempt < 4 else reply()
+
+    async def work() -> Pool:
+        return await Pool(50, script, workers=50, limits=Limits(Pace(5), None)).run()
+
+    pool = on_fake_clock(work)
+    assert len(pool.client.sent) == 200
+    assert pool.client.sent[-1].at_s >= 200 / 5 - 1
