@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from runner import Run
 
 _LIVE_S = 0.25
+_PLAIN_FIRST_S = 2.0  # soon, so that whoever looks sees it work
 _PLAIN_S = 10.0  # a log file wants a line now and then, not a film
 
 
@@ -51,9 +52,11 @@ class Screen:
                 self._bar = None
 
     async def _plain(self, run: Run) -> None:
+        wait_s = _PLAIN_FIRST_S
         while True:
-            await asyncio.sleep(_PLAIN_S)
+            await asyncio.sleep(wait_s)
             self.say(describe(run))
+            wait_s = _PLAIN_S
 
     async def _live(self, run: Run) -> None:
         from rich.console import Console

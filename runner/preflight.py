@@ -132,6 +132,9 @@ def prepare(job: Job, paths: Sequence[str], *, providers_file: str | None = None
     check = row_check(parameters, facts_of, streamed=stream)
     template = compile_template(job, names, default_model=endpoint.default_model, check=check)
     found = _check(job, template, facts, parameters, streamed=stream)
+    if not template.whole_requests:
+        # Written into run.json, so that another default of a later version mixes no models.
+        job = job.model_copy(update={"model": facts.name})
     return Preflight(
         job,
         dataset,
