@@ -20,6 +20,7 @@ COMMANDS = {
     "check": "Try key, region, address and model with one free call.",
     "status": "What is done, spent and pending, also while a run goes on.",
     "show": "Requests as sent and their answers, row by row.",
+    "control": "Another pace, pause or continue, while a run goes on.",
     "export": "One .parquet, .csv or .jsonl of a run's rows, in order.",
     "simulate": "The stand-in server, to try everything without a key.",
 }

@@ -3,6 +3,7 @@ from runner.begin import begin, go_on, run, run_sync
 from runner.budget_notes import budget_notes
 from runner.chat_completion import chat_completion
 from runner.checked import Checked, check_endpoint
+from runner.control import parse_wanted, send_order, wait_until_taken
 from runner.dry_run import DryRun, dry_run
 from runner.errors import (
     BudgetReached,
@@ -16,17 +17,13 @@ from runner.errors import (
     RunFolderError,
     StopsRun,
 )
-from runner.estimate import estimate
-from runner.estimated import Estimate, ModelEstimate
+from runner.estimate import Estimate, ModelEstimate, Range, estimate, first_look, in_usd
 from runner.event_loop import run_to_end
-from runner.exchange import in_usd
 from runner.export import Exported, export
-from runner.first_look import first_look
 from runner.folder import RunFile, RunFolder, run_folder_of
 from runner.handing import stream
 from runner.job import Job, LimitSettings, read_job_file
 from runner.preflight import Preflight, prepare
-from runner.ranges import Range
 from runner.records import Reply, Request, Result, Row, Usage
 from runner.running import Run
 from runner.shown import Shown, ShownRows
@@ -78,6 +75,7 @@ __all__ = [
     "go_on",
     "in_usd",
     "pace_of",
+    "parse_wanted",
     "prepare",
     "read_job_file",
     "read_value",
@@ -86,7 +84,9 @@ __all__ = [
     "run_sync",
     "run_to_end",
     "runs_below",
+    "send_order",
     "simulator",
     "stream",
     "summary_of",
+    "wait_until_taken",
 ]

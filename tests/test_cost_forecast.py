@@ -5,15 +5,15 @@ from random import Random
 
 import pytest
 
-from runner.cost_forecast import Billing, forecast_cost
-from runner.output_length import OutputLength
+from runner.estimate.cost_forecast import Billing, forecast_cost
+from runner.estimate.output_length import OutputLength
+from runner.estimate.prompt_census import Cell, Census
+from runner.estimate.prompt_reading import Kind
+from runner.estimate.ranges import Range
+from runner.estimate.row_sample import Sample
 from runner.prices import cost_pico
-from runner.prompt_census import Cell, Census
-from runner.prompt_reading import Kind
 from runner.providers import Price, Tier
-from runner.ranges import Range
 from runner.records import Usage
-from runner.row_sample import Sample
 
 PLAIN, THINKING = Kind("m", False), Kind("m", True)
 TIERS = (

@@ -10,10 +10,10 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from runner import counting
-from runner.counting import Plan, count_prompts
 from runner.dataset import open_dataset
 from runner.errors import MachineFault
+from runner.estimate import counting
+from runner.estimate.counting import Plan, count_prompts
 from runner.job import Job
 
 if TYPE_CHECKING:
@@ -70,7 +70,7 @@ def test_it_works_from_a_script_that_does_not_guard_its_main_part(
 ) -> None:
     script = tmp_path / "script.py"
     script.write_text(
-        "from runner import counting, Job, estimate\n"
+        "from runner.estimate import counting, Job, estimate\n"
         "print('once')\n"
         "counting._SMALL_BYTES = 0\n"
         f"print(estimate(Job(prompt='{{{{ text }}}}'), [{dataset.paths[0]!r}]).counted_rows)\n"

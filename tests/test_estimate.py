@@ -11,8 +11,8 @@ import pytest
 from runner import begin, run_to_end, simulator
 from runner.errors import JobError
 from runner.estimate import estimate
+from runner.estimate.ranges import Range
 from runner.job import Job
-from runner.ranges import Range
 from runner.tokens import load_tokenizer, prompt_tokens
 
 if TYPE_CHECKING:

@@ -5,14 +5,14 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from runner.estimated import Assumptions, View, bounds_of, sum_up
+from runner.estimate.estimated import Assumptions, View, bounds_of, sum_up
+from runner.estimate.prompt_census import Cell, Census
+from runner.estimate.prompt_reading import Kind
+from runner.estimate.ranges import Range
+from runner.estimate.row_sample import Sample
 from runner.job import Job
 from runner.preflight import Preflight, prepare
-from runner.prompt_census import Cell, Census
-from runner.prompt_reading import Kind
 from runner.providers import Price, Tier
-from runner.ranges import Range
-from runner.row_sample import Sample
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -5,16 +5,15 @@ from pathlib import Path
 
 import pytest
 
-import runner.exchange
-from runner.exchange import in_usd
+from runner.estimate.exchange import in_usd
+
+RATES = Path(__file__).parent.parent / "runner" / "estimate" / "exchange_rates.toml"
 
 
 def test_a_dollar_is_a_dollar_and_yuan_have_a_dated_rate() -> None:
     assert in_usd(12.5, "USD") == 12.5
     assert in_usd(73.4, "CNY") == pytest.approx(10, rel=0.1)
-    table = tomllib.loads(
-        Path(runner.exchange.__file__).with_name("exchange_rates.toml").read_text()
-    )
+    table = tomllib.loads(RATES.read_text("utf-8"))
     assert table["as_of"]
     assert table["source"]
 

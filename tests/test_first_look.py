@@ -11,7 +11,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from runner.estimate import estimate
-from runner.first_look import first_look
+from runner.estimate.first_look import first_look
 from runner.job import Job
 from runner.preflight import prepare
 

@@ -18,23 +18,24 @@ LAYERS: dict[str, tuple[frozenset[str], ...]] = {
     "runner": tuple(
         frozenset(line.split())
         for line in (
-            "records event_loop together ranges exchange notation",
+            "records event_loop together notation",
             "errors",
             "job tally durable",
             "providers bill budget part_files lock seal_record chat_completion",
             (
                 "dataset template tokens prices pacing limits share retry verdict client health "
                 "simulator intake journal output seals progress summary asked_again throttling "
-                "lease deadline"
+                "lease deadline crew binding"
             ),
-            "folder blocks row_sample prompt_reading worst_case",
-            "drift kept prompt_census output_length",
-            "side_by_side preflight conclusion cost_forecast time_forecast",
-            "export shown checked status counting estimated",
-            "dry_run estimate first_look",
-            "setbacks keeping connection sharing spending",
+            "folder blocks worst_case",
+            "drift kept",
+            "side_by_side preflight conclusion",
+            "export shown checked status",
+            "dry_run estimate",
+            "setbacks keeping connection sharing spending control",
             "asking budget_notes",
             "run",
+            "controlled",
             "handing running",
             "begin",
             "__init__",
@@ -47,7 +48,7 @@ LAYERS: dict[str, tuple[frozenset[str], ...]] = {
             "screen opening dry_run estimate_words",
             "going",
             "consent",
-            "estimate generate resume simulate status show export check",
+            "estimate generate resume simulate status show export check control",
             "cli",
         )
     ),
@@ -97,6 +98,7 @@ PUBLIC_NAMES: list[str] = [
     "go_on",
     "in_usd",
     "pace_of",
+    "parse_wanted",
     "prepare",
     "read_job_file",
     "read_value",
@@ -105,9 +107,11 @@ PUBLIC_NAMES: list[str] = [
     "run_sync",
     "run_to_end",
     "runs_below",
+    "send_order",
     "simulator",
     "stream",
     "summary_of",
+    "wait_until_taken",
 ]
 
 
@@ -179,6 +183,15 @@ def find_flaws(package: str, imports: dict[str, set[str]]) -> list[str]:
     return flaws
 
 
+def offered_by(face: ast.Module) -> set[str]:
+    """What a face names in `__all__`: a function may be called like the module it comes from."""
+    for node in face.body:
+        if isinstance(node, ast.Assign) and ast.unparse(node.targets[0]) == "__all__":
+            names: list[str] = ast.literal_eval(node.value)
+            return set(names)
+    return set()
+
+
 def read_imports(package: str) -> dict[str, set[str]]:
     modules = list_modules(package)
     imports: dict[str, set[str]] = {}
@@ -187,7 +200,11 @@ def read_imports(package: str) -> dict[str, set[str]]:
         imports[name] = {entry.module for entry in found if entry.module}
         # `from runner import errors` imports a module too
         for entry in found:
-            inside = {f"{entry.module}.{inner}".lstrip(".") for inner in entry.names}
+            face = modules.get(entry.module or "__init__")
+            offered = offered_by(face) if face is not None else set()
+            inside = {
+                f"{entry.module}.{one}".lstrip(".") for one in entry.names if one not in offered
+            }
             imports[name] |= inside & modules.keys() - {"__init__"}
     return imports
 

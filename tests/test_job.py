@@ -9,7 +9,8 @@ import pytest
 from pydantic import ValidationError
 
 from runner.errors import JobError
-from runner.job import Job, LimitSettings, parse_duration_s, read_job_file
+from runner.job import Job, LimitSettings, read_job_file
+from runner.notation import parse_duration_s
 
 DOCS = Path(__file__).parent.parent / "docs" / "job-file.md"
 

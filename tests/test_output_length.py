@@ -3,9 +3,9 @@ from __future__ import annotations
 import pytest
 
 from runner.errors import JobError
-from runner.output_length import joined_sources, output_length, parse_output_tokens
-from runner.prompt_reading import Kind
-from runner.ranges import Range
+from runner.estimate.output_length import joined_sources, output_length, parse_output_tokens
+from runner.estimate.prompt_reading import Kind
+from runner.estimate.ranges import Range
 
 PLAIN = Kind("m")
 

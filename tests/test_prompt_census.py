@@ -7,8 +7,8 @@ import orjson
 import pytest
 
 from runner.errors import FailsRow
-from runner.prompt_census import Census, Counting, by_bytes, by_tokenizer
-from runner.prompt_reading import Kind
+from runner.estimate.prompt_census import Census, Counting, by_bytes, by_tokenizer
+from runner.estimate.prompt_reading import Kind
 from runner.records import Request, Row
 from runner.tokens import guess_tokens, prompt_tokens
 

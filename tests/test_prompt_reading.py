@@ -6,7 +6,7 @@ from typing import Any
 import orjson
 import pytest
 
-from runner.prompt_reading import Kind, Prompt, PromptReader
+from runner.estimate.prompt_reading import Kind, Prompt, PromptReader
 from runner.records import Request
 from runner.tokens import inexact_parts, prompt_texts
 

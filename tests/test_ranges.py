@@ -1,6 +1,6 @@
 from __future__ import annotations
 
-from runner.ranges import Range
+from runner.estimate.ranges import Range
 
 
 def test_ends_are_added_and_multiplied_each_for_itself() -> None:

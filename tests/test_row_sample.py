@@ -8,8 +8,8 @@ import pyarrow.parquet as pq
 import pytest
 
 from runner.dataset import open_dataset
-from runner.ranges import Range
-from runner.row_sample import Sample, Weighed, count_rows, spread_cheaply, spread_evenly
+from runner.estimate.ranges import Range
+from runner.estimate.row_sample import Sample, Weighed, count_rows, spread_cheaply, spread_evenly
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -4,10 +4,10 @@ from dataclasses import replace
 
 import pytest
 
+from runner.estimate.ranges import Range
+from runner.estimate.time_forecast import Course, Load, forecast_time
 from runner.limits import SHARE
 from runner.pacing import ChosenLimits
-from runner.ranges import Range
-from runner.time_forecast import Course, Load, forecast_time
 
 LOAD = Load(requests=6000, tokens=Range(1_000_000, 4_000_000), answer_tokens=Range(50, 500))
 LIMITS = ChosenLimits(

@@ -10,12 +10,12 @@ from runner.tally import PICO
 if TYPE_CHECKING:
     from decimal import Decimal
 
-    from runner.output_length import OutputLength
-    from runner.prompt_census import Cell, Census
-    from runner.prompt_reading import Kind
+    from runner.estimate.output_length import OutputLength
+    from runner.estimate.prompt_census import Cell, Census
+    from runner.estimate.prompt_reading import Kind
+    from runner.estimate.ranges import Range
+    from runner.estimate.row_sample import Sample
     from runner.providers import Price
-    from runner.ranges import Range
-    from runner.row_sample import Sample
 
 _DIGITS = 9  # of an amount of money; a thousand-millionth is below any request's cost
 

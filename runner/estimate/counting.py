@@ -23,8 +23,8 @@ from queue import SimpleQueue
 from typing import IO, TYPE_CHECKING, Any
 
 from runner.errors import MachineFault
+from runner.estimate.prompt_census import Census, Counting, by_tokenizer
 from runner.preflight import prepare
-from runner.prompt_census import Census, Counting, by_tokenizer
 from runner.records import Row
 from runner.tokens import load_tokenizer
 
@@ -36,7 +36,7 @@ if TYPE_CHECKING:
     from runner.job import Job
 
 CHUNK_ROWS = 1024  # counted together: a text that they share is counted once
-_CODE = "from runner.counting import serve; serve()"
+_CODE = "from runner.estimate.counting import serve; serve()"
 # Less text than this is counted before other processes would be ready (0.5 s each).
 _SMALL_BYTES = 8 << 20
 _AHEAD = 2  # chunks a process is given before its answer is awaited

@@ -6,8 +6,8 @@ import math
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+from runner.estimate.ranges import Range
 from runner.limits import RAMP_FROM, RAMP_S, SHARE
-from runner.ranges import Range
 
 if TYPE_CHECKING:
     from runner.pacing import ChosenLimits

@@ -5,20 +5,20 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from runner.cost_forecast import Billing, Money, forecast_cost
-from runner.output_length import joined_sources, output_length
+from runner.estimate.cost_forecast import Billing, Money, forecast_cost
+from runner.estimate.output_length import joined_sources, output_length
+from runner.estimate.prompt_reading import Kind
+from runner.estimate.ranges import Range
+from runner.estimate.time_forecast import Course, Load, forecast_time
 from runner.pacing import choose_limits
-from runner.prompt_reading import Kind
-from runner.ranges import Range
-from runner.time_forecast import Course, Load, forecast_time
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
+    from runner.estimate.prompt_census import Census
+    from runner.estimate.row_sample import Sample
     from runner.preflight import Preflight
-    from runner.prompt_census import Census
     from runner.providers import ModelFacts, Price
-    from runner.row_sample import Sample
     from runner.tally import Failure
 
 _GRID_TOKENS = 1000

@@ -7,12 +7,12 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from runner.errors import JobError
-from runner.ranges import Range
+from runner.estimate.ranges import Range
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-    from runner.prompt_reading import Kind
+    from runner.estimate.prompt_reading import Kind
 
 # Where nothing is known, the mean over all rows is taken to lie between a label or a short phrase
 # and a full page, and thinking between a few sentences and several pages. Assumptions, wide on

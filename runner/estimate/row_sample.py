@@ -7,7 +7,7 @@ import sys
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, NamedTuple
 
-from runner.ranges import Range
+from runner.estimate.ranges import Range
 
 if TYPE_CHECKING:
     from runner.dataset import Dataset

@@ -12,21 +12,21 @@ from dataclasses import replace
 from decimal import Decimal
 from typing import TYPE_CHECKING
 
-from runner.counting import Plan, count_prompts
 from runner.errors import JobError
-from runner.estimated import Assumptions, View, bounds_of, sum_up
-from runner.output_length import parse_output_tokens
+from runner.estimate.counting import Plan, count_prompts
+from runner.estimate.estimated import Assumptions, View, bounds_of, sum_up
+from runner.estimate.output_length import parse_output_tokens
+from runner.estimate.row_sample import Sample, count_rows, spread_evenly
 from runner.preflight import Preflight, prepare
 from runner.providers import Price, Tier
-from runner.row_sample import Sample, count_rows, spread_evenly
 from runner.tokens import load_tokenizer
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
-    from runner.estimated import Estimate
+    from runner.estimate.estimated import Estimate
+    from runner.estimate.prompt_census import Census
     from runner.job import Job
-    from runner.prompt_census import Census
 
     OnProgress = Callable[[int, int | None], None]  # rows counted, of how many (None: unknown)
 

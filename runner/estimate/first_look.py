@@ -7,13 +7,13 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from runner.estimated import Assumptions, View, bounds_of, sum_up
-from runner.prompt_census import Census, Counting, by_bytes
-from runner.row_sample import Sample, spread_cheaply
+from runner.estimate.estimated import Assumptions, View, bounds_of, sum_up
+from runner.estimate.prompt_census import Census, Counting, by_bytes
+from runner.estimate.row_sample import Sample, spread_cheaply
 
 if TYPE_CHECKING:
     from runner.dataset import Batch
-    from runner.estimated import Estimate
+    from runner.estimate.estimated import Estimate
     from runner.preflight import Preflight
 
 _ROWS = 1000

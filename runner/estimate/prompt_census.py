@@ -11,15 +11,15 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from runner.errors import FailsRow
-from runner.prompt_reading import PromptReader
-from runner.row_sample import Weighed
+from runner.estimate.prompt_reading import PromptReader
+from runner.estimate.row_sample import Weighed
 from runner.tally import Failure
 from runner.tokens import guess_tokens
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence
 
-    from runner.prompt_reading import Kind, Prompt
+    from runner.estimate.prompt_reading import Kind, Prompt
     from runner.records import Request, Row
     from runner.tokens import Tokenizer
 
