@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import sys
 from importlib import import_module
 from typing import TYPE_CHECKING
@@ -100,5 +101,8 @@ def run_command(command: Callable[[], object]) -> int:
         if not isinstance(error, StopsRun):
             raise
         print(f"penstock: {error}", file=sys.stderr)
+        if "--json" in sys.argv:
+            said = {"state": "refused", "message": str(error), "exit_status": error.exit_status}
+            print(json.dumps(said, ensure_ascii=False))
         return error.exit_status
     return status if isinstance(status, int) else 0

@@ -94,7 +94,8 @@ limit_options = _stack(
     click.option("--qps", type=_POSITIVE, metavar="X", help="Requests per second; fractions too."),
     click.option("--rpm", type=_POSITIVE, metavar="N", help="Requests per minute, evenly paced."),
     click.option("--tpm", type=click.IntRange(1), metavar="N", help="Tokens per minute."),
-    click.option("--concurrency", type=click.IntRange(1), metavar="N", help="Most in flight."),
+    click.option("--concurrency", metavar="N|auto",
+                 help="Most in flight; auto: as many as turn out to help."),
     click.option(
         "--max-attempts", type=click.IntRange(1), metavar="N",
         help="A row's tries, throttles and outages aside; default: 6.",

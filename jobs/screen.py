@@ -7,7 +7,7 @@ import sys
 from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING
 
-from jobs.words import duration, money
+from jobs.words import duration, limit_words, money
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -29,11 +29,12 @@ class Screen:
         self._bar: Progress | None = None
 
     def say(self, text: str) -> None:
-        """Show a line."""
-        if self._bar is not None:
-            self._bar.console.print(text, markup=False, highlight=False)
-        elif not self._quiet:
-            print(text, file=sys.stderr, flush=True)
+        """Show a line, where there still is somebody to show it to."""
+        with suppress(OSError, ValueError):  # a terminal that was closed must not stop the run
+            if self._bar is not None:
+                self._bar.console.print(text, markup=False, highlight=False)
+            elif not self._quiet:
+                print(text, file=sys.stderr, flush=True)
 
     @contextmanager
     def shown(self, run: Run) -> Iterator[None]:
@@ -101,6 +102,8 @@ def describe(run: Run) -> str:
     parts.append(f"{tally.total_tokens:,} tokens")
     if tally.currency is not None:
         parts.append(money(tally.cost, tally.currency))
+    if summary.limited_by is not None:
+        parts.append(limit_words(summary.limited_by))
     left = run.left_s()
     if left is not None and summary.pending:
         parts.append(f"{duration(left)} left")

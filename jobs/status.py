@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 import click
 
 from jobs.options import json_option
-from jobs.words import duration, money, summary_lines
+from jobs.words import duration, limit_words, money, summary_lines
 
 if TYPE_CHECKING:
     from runner import RunFolder, Summary
@@ -70,7 +70,8 @@ def _pace_words(pace: tuple[float, float | None]) -> str:
 
 def _on_the_way(summary: Summary) -> str:
     parked = f", {summary.parked:,} waiting to retry" if summary.parked else ""
-    return f"{summary.in_flight:,} in flight{parked}"
+    binds = f", {limit_words(summary.limited_by)}" if summary.limited_by else ""
+    return f"{summary.in_flight:,} in flight{parked}{binds}"
 
 
 def _list_runs(*, as_json: bool) -> int:

@@ -36,6 +36,11 @@ def money(amount: float | None, currency: str | None) -> str:
     return f"{amount:,.{digits}f} {currency or ''}".strip()
 
 
+def limit_words(limited_by: str) -> str:
+    """What holds a run back now, for its progress line."""
+    return "nothing holds it back" if limited_by == "none" else f"limited by {limited_by}"
+
+
 def print_summary(summary: Summary) -> None:
     """The closing lines on stderr; the last one is the next command."""
     for line in summary_lines(summary):

@@ -6,6 +6,7 @@ import asyncio
 from typing import TYPE_CHECKING, Protocol
 
 from runner.budget import FREE
+from runner.crew import Place
 from runner.errors import AttemptFailed, FailsRow
 from runner.records import Action
 from runner.setbacks import Setbacks
@@ -19,12 +20,15 @@ if TYPE_CHECKING:
     from runner.errors import StopsRun
     from runner.health import Health
     from runner.intake import Intake, Turn
+    from runner.lanes import Lane, Lanes
     from runner.limits import Limits, Reservation
     from runner.records import Reply, Request, Result, Row, Usage, Verdict
     from runner.retry import Attempts, RetryPolicy
-    from runner.throttling import Throttling
 
     RowTurn = Turn[Attempts]
+
+
+_LATELY_S = 10.0  # throttled rows wait up to so long, mostly
 
 
 class Sender(Protocol):
@@ -46,6 +50,11 @@ class Pricing(Protocol):
 class Purse(Protocol):
     """The run's budget of money and tokens. `runner.spending.Spending`, or a test's own."""
 
+    @property
+    def waiting(self) -> int:
+        """Attempts that wait for others to be settled."""
+        ...
+
     async def admit(self, request: Request) -> Stake:
         """Wait until the most that an attempt can take fits. Raises FailsRow where none does."""
         ...
@@ -63,13 +72,13 @@ class Asking:
         *,
         intake: Intake[Attempts],
         fill: Callable[[Row], Request],  # raises FailsRow
-        limits: Limits,
+        lanes: Lanes,
         budget: Purse | None,  # None: no limit on money or tokens
-        throttling: Throttling | None,  # None: there is no pace to slow
         health: Health,
         client: Sender,
         policy: RetryPolicy,
         prices: Pricing,
+        usual_model: str,  # whose name is the job's matter, and any other the row's own
         dashscope: bool,  # whether error answers are to be read as Model Studio's
         keep: Callable[[Result], Awaitable[None]],
         stop: Callable[[StopsRun], None],
@@ -77,64 +86,106 @@ class Asking:
     ) -> None:
         self._intake = intake
         self._fill = fill
-        self._limits = limits
+        self._lanes = lanes
         self._budget = budget
-        self._throttling = throttling
         self._health = health
         self._client = client
         self._prices = prices
         self._dashscope = dashscope
         self._keep = keep
         self._stopping = False
+        self._goes_on: asyncio.Event | None = None  # while paused: set when it goes on
         self._now_s = asyncio.get_running_loop().time
         self._setbacks = Setbacks(
-            intake=intake, health=health, policy=policy, finish=self._finish, stop=stop, say=say
+            intake=intake,
+            health=health,
+            policy=policy,
+            usual_model=usual_model,
+            finish=self._finish,
+            stop=stop,
+            say=say,
         )
         self.in_flight = 0  # attempts on their way now
+        self.ended = 0  # attempts that have come to an end
+        self.throttles = 0  # attempts that were throttled so far
+        self._throttled_at_s = float("-inf")
 
     def close(self) -> None:
         """Begin nothing more; replies on their way still count."""
         self._stopping = True
         self._intake.close()
-        self._limits.open()
+        self._lanes.open()
         if self._budget is not None:
             self._budget.open()
         self._health.open()
         self._setbacks.close()
+        self.go_on()
+
+    @property
+    def paused(self) -> bool:
+        """Whether nothing new is sent until `go_on`."""
+        return self._goes_on is not None
+
+    def pause(self) -> None:
+        """Send nothing new; replies on their way land."""
+        if self._goes_on is None and not self._stopping:
+            self._goes_on = asyncio.Event()
+            self._health.stand_still()
+
+    def go_on(self) -> None:
+        """End a pause."""
+        if self._goes_on is not None:
+            self._goes_on.set()
+            self._goes_on = None
+            self._health.move_on()
 
     async def all_read(self) -> None:
         """No more rows will come: what was held undecided may be all that is left."""
         await self._setbacks.decide()
 
-    async def work(self) -> None:
-        """Take turns until there are none left."""
-        while (turn := await self._intake.take()) is not None:
+    async def work(self, place: Place | None = None) -> None:
+        """Take turns until there are none left, or until the worker's place is given up."""
+        place = place if place is not None else Place()
+        while not place.leaving and (turn := await self._next_turn()) is not None:
             try:
                 if turn.request is None:
                     turn.request = self._fill(turn.row)
-                await self._attempt(turn, turn.request)
+                await self._attempt(turn, turn.request, place)
             except FailsRow as flaw:
+                place.busy = True
                 await self._finish(_unsent(turn, flaw))
+            except asyncio.CancelledError:
+                if not place.busy:
+                    self._intake.park(turn, 0.0)  # somebody else takes it
+                raise
+            place.busy = False
 
-    async def _attempt(self, turn: RowTurn, request: Request) -> None:
+    async def _next_turn(self) -> RowTurn | None:
+        while self._goes_on is not None:
+            await self._goes_on.wait()
+        return await self._intake.take()
+
+    async def _attempt(self, turn: RowTurn, request: Request, place: Place) -> None:
         is_probe = await self._health.admit()
         try:
-            budget = self._budget
+            lane, budget = self._lanes.of(request.model), self._budget
             with FREE if budget is None else await budget.admit(request) as stake:
-                reservation = await self._limits.admit(request, guess_tokens(request.body))
-                if self._stopping or (self._health.is_outage and not is_probe):
-                    # An outage declared while it stood in line holds for it too.
-                    self._limits.settle(reservation, None)
+                reservation = await lane.limits.admit(request, guess_tokens(request.body))
+                is_held = self._health.is_outage and not is_probe
+                if self._stopping or self.paused or is_held:
+                    # A pause or an outage that came while it stood in line holds for it too.
+                    lane.limits.settle(reservation, None)
                     self._intake.park(turn, 0.0)
                     return
+                place.busy = True
                 sent_s = self._now_s()
-                outcome = await self._send(turn, request, reservation, stake)
+                outcome = await self._send(turn, request, lane.limits, reservation, stake)
                 if isinstance(outcome, AttemptFailed):
                     verdict = judge(outcome, dashscope=self._dashscope)
-                    self._note(sent_s, verdict)
+                    self._note(lane, sent_s, verdict)
                     await self._setbacks.meet(turn, outcome, verdict)
                 else:
-                    self._note(sent_s, None)
+                    self._note(lane, sent_s, None)
                     await self._setbacks.success()
                     await self._finish(turn.bill.succeeded(request, outcome))
         finally:
@@ -142,7 +193,12 @@ class Asking:
                 self._health.probed()
 
     async def _send(
-        self, turn: RowTurn, request: Request, reservation: Reservation | None, stake: Stake
+        self,
+        turn: RowTurn,
+        request: Request,
+        limits: Limits,
+        reservation: Reservation | None,
+        stake: Stake,
     ) -> Reply | AttemptFailed:
         """One attempt, paid for: whoever is cancelled here may be billed all the same."""
         usage, unknown = None, True
@@ -165,13 +221,22 @@ class Asking:
             return reply
         finally:
             self.in_flight -= 1
-            self._limits.settle(reservation, usage, unknown=unknown)
+            limits.settle(reservation, usage, unknown=unknown)
 
-    def _note(self, sent_s: float, verdict: Verdict | None) -> None:
-        if self._throttling is not None:
-            throttled = verdict is not None and verdict.action is Action.THROTTLED
+    def _note(self, lane: Lane, sent_s: float, verdict: Verdict | None) -> None:
+        throttled = verdict is not None and verdict.action is Action.THROTTLED
+        self.ended += 1
+        if throttled:
+            self.throttles += 1
+            self._throttled_at_s = self._now_s()
+        if lane.throttling is not None:
             burst = verdict is not None and verdict.burst
-            self._throttling.attempt_ended(sent_s, throttled=throttled, burst=burst)
+            lane.throttling.attempt_ended(sent_s, throttled=throttled, burst=burst)
+
+    @property
+    def throttled_lately(self) -> bool:
+        """Whether a throttle answer came within the last seconds."""
+        return self._now_s() - self._throttled_at_s < _LATELY_S
 
     def _charge(self, turn: RowTurn, request: Request, reply: Reply, stake: Stake) -> Usage | None:
         """Put a reply, whole or broken off, on the row's bill."""

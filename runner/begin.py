@@ -25,6 +25,11 @@ if TYPE_CHECKING:
 
     from runner.summary import Summary
 
+# Endings by which somebody means a file, of a kind that is not written.
+_NOT_FOLDERS = frozenset(
+    {".xlsx", ".xls", ".ods", ".txt", ".json", ".tsv", ".ndjson", ".gz", ".zip", ".feather"}
+)
+
 # What a run may change without becoming another: scope, delivery and limits.
 CHANGEABLE = frozenset(
     {"provider", "region", "base_url", "api_key_env", "api_key_file", "ca_file"}
@@ -48,11 +53,12 @@ def begin(
     """
     flight = prepare(job, paths, providers_file=providers_file)
     folder, export_file = run_folder_of(name)
-    if folder.exists():
+    if folder.exists() and not _gives_way(folder, flight, rehearsal=rehearsal):
         kept = _same(folder.read_run(), flight, paths, name, rehearsal=rehearsal)
         flight = replace(flight, total_rows=flight.total_rows or kept.total_rows)
     else:
-        _refuse_occupied(folder, export_file, name)
+        if not folder.exists():
+            _refuse_occupied(folder, export_file, name)
         kept = RunFile(
             job=flight.job,
             paths=tuple(absolute(path) for path in paths),
@@ -131,6 +137,15 @@ def run_sync(
     )
 
 
+def _gives_way(folder: RunFolder, flight: Preflight, *, rehearsal: bool) -> bool:
+    """Whether a run that has no result yet may be begun anew, as another job or dataset."""
+    if folder.has_results():
+        return False
+    old = folder.read_run()
+    same_job = not job_differences(old, flight.job) and old.rehearsal == rehearsal
+    return not (same_job and same_dataset(old, flight.dataset))
+
+
 def _changed(job: Job, changes: dict[str, Any], retry: Sequence[str]) -> tuple[Job, Job | None]:
     """The run's job under the changes, and the job for rows asked again where that differs."""
     settings = job.model_dump(mode="json", exclude_defaults=True)
@@ -148,7 +163,8 @@ def _changed(job: Job, changes: dict[str, Any], retry: Sequence[str]) -> tuple[J
         raise JobError(
             f"a resume cannot change what the run asks ({', '.join(sorted(asking))}): its answers "
             f"would be a mixture. With --retry the change holds for the rows asked again alone; "
-            f"for another job start another run with -o"
+            f"for another job start another run with -o (where nothing is answered yet, generate "
+            f"begins the same one anew)"
         )
     return usual, again
 
@@ -198,6 +214,11 @@ def _refuse_occupied(folder: RunFolder, export_file: Path | None, name: str) -> 
             f"-o {name}: there is such a file already, and it is not a run's; name another one"
         )
     path = folder.path
+    if path.suffix.lower() in _NOT_FOLDERS and not name.endswith(("/", "\\")):
+        raise RunFolderError(
+            f"-o {name}: no {path.suffix} file can be written; name a .csv, .jsonl or .parquet "
+            f"file, or a folder (ending in /)"
+        )
     if path.exists() and not path.is_dir():
         raise RunFolderError(
             f"-o {name}: {path} is a file; name a folder, or a .csv, .jsonl or .parquet file"

@@ -31,7 +31,7 @@ def budget_notes(flight: Preflight) -> tuple[str, ...]:
         if worst is not None:
             at_once = max(1, most // MOST_AT_RISK // max(1, worst[kind]))
             line += f"; one request may take {shown(worst[kind], unit)}"
-            if at_once < flight.limits.workers:
+            if at_once < flight.limits.most_workers:
                 line += f", so at most {at_once:,} are on their way at once"
                 if at_once < _FEW:
                     line += "; a lower --param max_tokens allows more"

@@ -14,6 +14,12 @@ if TYPE_CHECKING:
     from runner.summary import Summary
 
 
+# Kinds of failure that asking again, with nothing changed, cannot mend.
+_HOPELESS = frozenset(
+    {"input", "empty_prompt", "template", "too_large", "context_length", "content_filter"}
+)
+
+
 def failures_allowed(max_failed: str | None, rows: int | None, *, otherwise: float) -> float:
     """What --max-failed (`20`, `1.5%`) comes to in rows; `otherwise` where it is not given."""
     if max_failed is None:
@@ -48,12 +54,16 @@ def next_command(summary: Summary, job: Job) -> str:
         return f"penstock status {run} --follow"
     if summary.state != "finished":
         return f"penstock resume {run}{_more(summary, job)}"
-    if tally.failed:
-        return f"penstock resume {run} --retry failed"
-    if tally.truncated:
-        return f"penstock resume {run} --retry length --param max_tokens=4000"
     if job.first is not None:
         return f"penstock resume {run} -n all"
+    if tally.failures.keys() - _HOPELESS:
+        return f"penstock resume {run} --retry failed"
+    if tally.failed:
+        return f"penstock show {run} --failed"
+    if tally.truncated:
+        most = job.params.get("max_tokens")
+        more = f" --param max_tokens={2 * most}" if isinstance(most, int) else ""
+        return f"penstock resume {run} --retry length{more}"
     return f"penstock show {run} -n 5"
 
 
@@ -62,6 +72,9 @@ def _more(summary: Summary, job: Job) -> str:
     flags = ""
     if summary.budget is not None and summary.budget.get("raise_to"):
         flags += f" {summary.budget['raise_to']}"
+    most = failures_allowed(job.limits.max_failed, summary.rows, otherwise=float("inf"))
+    if summary.tally.failed > most:
+        flags += f" --max-failed {2 * summary.tally.failed}"
     if job.limits.deadline is not None and is_over(job.limits.deadline):
         flags += " --deadline none"
     return flags

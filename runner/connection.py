@@ -47,5 +47,8 @@ async def connect(flight: Preflight, key: Key | None) -> AsyncIterator[Client]:
 def _stand_in(flight: Preflight) -> SimulatorSettings:
     limits = flight.limits
     return SimulatorSettings(
-        qps=limits.per_second, tpm=limits.tokens_per_minute, latency_s=_LATENCY_S
+        # It counts by model, under the same limits for each: no use where each has its own.
+        qps=None if flight.names_models else limits.per_second,
+        tpm=None if flight.names_models else limits.tokens_per_minute,
+        latency_s=_LATENCY_S,
     )

@@ -64,6 +64,7 @@ class RunFolder:
         self.measures = path / "measures.jsonl"
         self.summary = path / "summary.json"
         self.lease = path / "lease.json"
+        self.control = path / "control.json"
         self._run_file = path / "run.json"
         self._lock = path / "lock"
 
@@ -81,6 +82,11 @@ class RunFolder:
             or path.name in {self._lock.name, f".{self._run_file.name}.tmp"}
             for path in self.path.iterdir()
         )
+
+    def has_results(self) -> bool:
+        """Whether anything has been answered here, sealed or not."""
+        folders = (self.journal, self.parts, self.seal_records)
+        return any(any(folder.glob("[!.]*")) for folder in folders) or self.is_live()
 
     def lock(self) -> Lock:
         """The one writer's lock, to be held with `with`."""

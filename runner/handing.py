@@ -132,9 +132,9 @@ async def stream(
 
 async def _go(course: Course, sharing: Sharing) -> None:
     with sharing:
-        await sharing.begin(course.limits, stopping=lambda: course.reason is not None)
+        await sharing.begin(course.lanes, stopping=lambda: course.reason is not None)
         async with together() as beside:
-            keeping = beside.create_task(sharing.keep(course.limits))
+            keeping = beside.create_task(sharing.keep(course.lanes))
             try:
                 await course.go()
             finally:

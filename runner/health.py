@@ -32,13 +32,15 @@ class Health:
         self._probing = False
         self._probe_wait_s = PROBE_FIRST_S
         self._opened = False
+        self._still_since_s: float | None = None  # paused since
+        self._still_s = 0.0  # in earlier pauses
         self.is_outage = False  # everybody waits for the endpoint to come back
         self.succeeded_once = False
 
     @property
     def outage_s(self) -> float:
         """How long the endpoint has not answered anyone."""
-        return self._loop.time() - self._failing_since_s if self._failed_rows else 0.0
+        return self._now_s() - self._failing_since_s if self._failed_rows else 0.0
 
     def success(self) -> None:
         """A reply came: the endpoint is well."""
@@ -58,17 +60,18 @@ class Health:
             self._probe_wait_s = PROBE_FIRST_S
             self._tell()
 
-    def failure(self, row: int, *, rows_left: int | None) -> bool:
+    def failure(self, row: int, *, rows_left: int | None, least: int = 2) -> bool:
         """Note a failure that may be an outage's; true when an outage has just been declared.
 
-        `rows_left`: rows without a result once all have been read, None before.
+        `rows_left`: rows without a result once all have been read, None before. `least`: how many
+        distinct rows it takes at the least, where fewer than OUTAGE_ROWS are left.
         """
         if not self._failed_rows:
-            self._failing_since_s = self._loop.time()
+            self._failing_since_s = self._now_s()
         self._failed_rows.add(row)
         if self.is_outage or self._opened:
             return False
-        self.is_outage = len(self._failed_rows) >= _enough(OUTAGE_ROWS, rows_left)
+        self.is_outage = len(self._failed_rows) >= _enough(OUTAGE_ROWS, rows_left, least)
         return self.is_outage
 
     def timed_out(self, row: int, *, rows_left: int | None) -> ProviderStopped | None:
@@ -88,7 +91,7 @@ class Health:
     def throttled(self) -> ProviderStopped | None:
         """Note a throttle answer; the stop, when there has been nothing else for too long."""
         self._end_outage()
-        now_s = self._loop.time()
+        now_s = self._now_s()
         if self._throttled_since_s is None:
             self._throttled_since_s = now_s
         if now_s - self._throttled_since_s <= self._max_outage_s:
@@ -98,6 +101,21 @@ class Health:
             f"{self._max_outage_s:.0f} s; lower --qps or --tpm, or ask it for a higher limit, then "
             f"resume (--max-outage sets how long to try)"
         )
+
+    def stand_still(self) -> None:
+        """The run is paused: from here on time does not count against the endpoint."""
+        self._still_since_s = self._loop.time()
+
+    def move_on(self) -> None:
+        """The pause is over."""
+        if self._still_since_s is not None:
+            self._still_s += self._loop.time() - self._still_since_s
+            self._still_since_s = None
+
+    def _now_s(self) -> float:
+        """Time on a clock that stands still while the run is paused."""
+        now_s = self._loop.time() if self._still_since_s is None else self._still_since_s
+        return now_s - self._still_s
 
     def give_up(self) -> ProviderStopped | None:
         """The stop, when the outage has lasted longer than allowed."""
@@ -156,6 +174,6 @@ class Health:
         self._tell()
 
 
-def _enough(most: int, rows_left: int | None) -> int:
-    """So many distinct rows, or all that are left, if more than one."""
-    return most if rows_left is None else min(most, max(2, rows_left))
+def _enough(most: int, rows_left: int | None, least: int = 2) -> int:
+    """So many distinct rows, or all that are left, if they are not fewer than `least`."""
+    return most if rows_left is None else min(most, max(least, rows_left))

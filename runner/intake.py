@@ -37,7 +37,7 @@ class Intake(Generic[_History]):
 
     def __init__(self, *, most_parked: int) -> None:
         self._loop = asyncio.get_running_loop()
-        self._most_parked = most_parked
+        self.most_parked = most_parked
         self._new: deque[Turn[_History]] = deque()
         self._due: deque[Turn[_History]] = deque()
         self._parked = 0
@@ -52,6 +52,11 @@ class Intake(Generic[_History]):
     def parked(self) -> int:
         """Turns that wait for their next attempt."""
         return self._parked
+
+    @property
+    def idle(self) -> int:
+        """Workers that wait for a turn."""
+        return sum(not waiter.done() for waiter in self._idle)
 
     @property
     def last_turns(self) -> int | None:
@@ -85,7 +90,7 @@ class Intake(Generic[_History]):
     def _next(self) -> Turn[_History] | None:
         if self._due:
             return self._due.popleft()
-        if self._new and self._parked < self._most_parked:
+        if self._new and self._parked < self.most_parked:
             turn = self._new.popleft()
             if len(self._new) < LOW_WATER_ROWS:
                 self._hungry.set()

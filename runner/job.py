@@ -16,6 +16,8 @@ from runner.notation import as_written, parse_duration_s, parse_moment, parse_mo
 
 Format = Literal["parquet", "csv", "jsonl"]
 
+_MOST_WORKERS = 20_000
+
 _SHARE_NAME = re.compile(r"\w([\w.-]{0,38}[\w-])?")  # of a folder: Windows drops a last dot
 
 Seconds = Annotated[float, BeforeValidator(parse_duration_s), Field(gt=0)]
@@ -31,7 +33,7 @@ class LimitSettings(_Strict):
     qps: float | None = Field(None, gt=0, le=100_000)  # requests per second; None: the provider's
     rpm: float | None = Field(None, gt=0)  # requests per minute, paced as rpm / 60
     tpm: int | None = Field(None, gt=0)  # tokens per minute, input and output together
-    concurrency: int | None = Field(None, ge=1, le=20_000)  # in flight; None: by Little's law
+    concurrency: int | Literal["auto"] | None = None  # in flight; None: by Little's law
     max_attempts: int = Field(6, ge=1)  # of a row, throttles aside; the provider advises 6
     timeout_s: Seconds | None = None  # one whole attempt; None: 600 plain, 3,600 streamed
     max_outage_s: Seconds = 7200.0  # nights have outages of an hour; two are a reason to look
@@ -63,6 +65,18 @@ class LimitSettings(_Strict):
     def _lift(cls, value: object) -> object:
         """A resume lifts a limit that an earlier command has set with `none`."""
         return None if isinstance(value, str) and value.strip().lower() == "none" else value
+
+    @field_validator("concurrency", mode="before")
+    @classmethod
+    def _check_concurrency(cls, value: object) -> object:
+        text = str(value).strip().lower()
+        if value is None or text == "auto":
+            return value and text
+        if not re.fullmatch(r"[0-9]{1,5}", text) or not 1 <= int(text) <= _MOST_WORKERS:
+            raise ValueError(
+                f"'{value}' is neither a number of workers (1 to {_MOST_WORKERS:,}) nor auto"
+            )
+        return int(text)
 
     @field_validator("share")
     @classmethod

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from runner.errors import JobError
+from runner.sizing import FIRST, MOST
 
 if TYPE_CHECKING:
     from runner.job import LimitSettings
@@ -16,7 +17,6 @@ UNKNOWN_PER_SECOND = 2.0  # for a model nobody told us about: slow enough to off
 _TOKENS_A_REQUEST = 500  # assumed where a model has a token limit and no request limit
 _ANSWER_S = 60.0  # Little's law: workers = pace x time in flight; few answers take longer
 _FEWEST_WORKERS = 8
-_MOST_WORKERS = 1000
 _UNPACED_WORKERS = 64
 
 
@@ -27,8 +27,16 @@ class ChosenLimits:
     per_second: float | None  # requests; None: as fast as the workers can
     ramp: bool  # climb to the pace over a minute, since nobody asked for it
     tokens_per_minute: int | None
-    workers: int
+    workers: int  # at the start, where it is `auto`
     notes: tuple[str, ...]  # one line a limit: what holds and where it came from
+    auto: bool = False  # as many workers as turn out to help
+    pace_is_set: bool = False  # by the user: it then holds for all models together
+    tokens_are_set: bool = False  # likewise
+
+    @property
+    def most_workers(self) -> int:
+        """As many as there may ever be."""
+        return MOST if self.auto else self.workers
 
 
 def choose_limits(settings: LimitSettings, facts: ModelFacts) -> ChosenLimits:
@@ -47,7 +55,16 @@ def choose_limits(settings: LimitSettings, facts: ModelFacts) -> ChosenLimits:
             f"--share {settings.share}: there is no limit to share; set --qps, --rpm or --tpm"
         )
     notes = (pace_note, tokens_note, workers_note)
-    return ChosenLimits(per_second, ramp, tokens, workers, notes)
+    return ChosenLimits(
+        per_second,
+        ramp,
+        tokens,
+        workers,
+        notes,
+        auto=settings.concurrency == "auto",
+        pace_is_set=settings.qps is not None or settings.rpm is not None,
+        tokens_are_set=settings.tpm is not None,
+    )
 
 
 def _table(facts: ModelFacts) -> str:
@@ -82,12 +99,14 @@ def _choose_pace(
 
 
 def _choose_workers(settings: LimitSettings, per_second: float | None) -> tuple[int, str]:
+    if settings.concurrency == "auto":
+        return FIRST, f"workers: {FIRST}, more while that helps, at most {MOST:,} (--concurrency)"
     if settings.concurrency is not None:
         return settings.concurrency, f"workers: {settings.concurrency} (--concurrency)"
     if per_second is None:
         return _UNPACED_WORKERS, f"workers: {_UNPACED_WORKERS} (default without a pace)"
     needed = math.ceil(per_second * _ANSWER_S)
-    workers = min(max(needed, _FEWEST_WORKERS), _MOST_WORKERS)
+    workers = min(max(needed, _FEWEST_WORKERS), MOST)
     return workers, (
         f"workers: {workers} (the pace, with answers of up to {workers / per_second:.0f} s; "
         f"--concurrency sets it)"

@@ -98,6 +98,22 @@ class Preflight:
         """Whether the endpoint is Model Studio, whatever stands in between."""
         return _is_dashscope(self.endpoint)
 
+    @property
+    def names_models(self) -> bool:
+        """Whether rows may name models of their own."""
+        by_body = self.template.whole_requests and self.job.model is None
+        return by_body or "model" in self.job.column_params
+
+    def own_limits(self, model: str) -> ChosenLimits | None:
+        """The limits that a model has by itself; None where they are those of the job's model.
+
+        Models of which nothing is known share those too: together they offend no one.
+        """
+        facts = self.facts_of(model)
+        if model == self.facts.name or (facts.rpm is None and facts.tpm is None):
+            return None
+        return choose_limits(self.job.limits, facts)
+
     def read_key(self) -> Key:
         """The API key, from where the job says. Raises JobError."""
         return read_key(self.job, self.endpoint, os.environ)
@@ -157,8 +173,18 @@ def _models_from_column(job: Job, facts: ModelFacts) -> tuple[str, ...]:
     if column is None:
         return ()
     usual = f"{facts.name} where it is empty" if facts.name else "a row without one fails"
-    note = f"each row's model is in the column {column} ({usual}); all share one pace"
+    note = f"each row's model is in the column {column} ({usual}); {_whose_limits(job)}"
     return (note,)
+
+
+def _whose_limits(job: Job) -> str:
+    settings = job.limits
+    if settings.tpm is not None and (settings.qps is not None or settings.rpm is not None):
+        return "all share the limits that were set"
+    return (
+        "each keeps to its own limits in the provider tables; --qps, --rpm and --tpm are for all "
+        "together"
+    )
 
 
 def _is_dashscope(endpoint: Endpoint) -> bool:

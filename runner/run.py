@@ -7,8 +7,10 @@
              spending     the worst case fits into the budget: waits here, never later
              limits       tokens and pace: likewise
     reply    client       one HTTP call -> Reply, or one of our errors
+             throttling   is everybody too fast? then the pace gives way for a while
              verdict      of an error: try again, fail the row, or stop the run
-             retry        parks the row and frees its worker; every attempt pays the limits again
+             setbacks     its own fault or everybody's? parks, fails or holds the row, or stops
+             retry        when to ask again; a parked row frees its worker and pays the limits again
     result   bill         success or final failure; never a missing row
     journal  journal      on disk before it counts
     seal     seals        complete block -> one part, atomic rename, dataset order
@@ -21,17 +23,19 @@ from __future__ import annotations
 import asyncio
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Any, Literal, Protocol, TypeVar
 
 from runner.asking import Asking
 from runner.bill import Bill
+from runner.binding import Standing, binding
+from runner.crew import Crew
 from runner.errors import StopsRun
 from runner.health import Health
 from runner.intake import Intake, Turn
-from runner.limits import Limits, Pace, TokenBudget
+from runner.lanes import Lanes
 from runner.preflight import Prices
 from runner.retry import Attempts, RetryPolicy
-from runner.throttling import Throttling
+from runner.sizing import MOST, Sizing
 from runner.together import together
 
 if TYPE_CHECKING:
@@ -39,14 +43,18 @@ if TYPE_CHECKING:
 
     from runner.asking import Purse
     from runner.client import Client
+    from runner.control import Wanted
     from runner.dataset import Batch
     from runner.preflight import Preflight
     from runner.records import Request, Result, Row
+
+_Limit = TypeVar("_Limit", int, float)
 
 # Rows parked for a retry before no new ones are begun: enough for a provider that refuses half of
 # what it is asked, few enough to hold in memory.
 _PARKED_PER_WORKER = 8
 _LEAST_PARKED = 4000
+_SIZING_S = 0.5
 
 
 class Sink(Protocol):
@@ -101,10 +109,14 @@ class Course:
     ) -> None:
         self._flight = flight
         self._sink = sink
+        self._client = client
+        self._budget = budget
         self._say = say
         self._columns = columns
         self._loop = asyncio.get_running_loop()
-        self._workers: list[asyncio.Task[None]] = []
+        self._crew: Crew | None = None
+        self._workers = flight.limits.workers  # as many as are wanted
+        self._sizing = self._auto() if flight.limits.auto else None
         self._giving_up: asyncio.TimerHandle | None = None
         self._prices = Prices(flight.facts_of, flight.facts.name, flight.job.params)
         self.reason: StopsRun | None = None  # why it stopped before the end
@@ -114,19 +126,18 @@ class Course:
         self.intake: Intake[Attempts] = Intake(
             most_parked=max(_LEAST_PARKED, limits.workers * _PARKED_PER_WORKER)
         )
-        pace = Pace(limits.per_second, ramp=limits.ramp) if limits.per_second else None
-        tokens = TokenBudget(limits.tokens_per_minute) if limits.tokens_per_minute else None
-        self.limits = Limits(pace, tokens)  # the part of them that is this run's may change
+        # The part of them that is this run's may change, and so may they.
+        self.lanes = Lanes.of_run(limits, flight.own_limits)
         self.asking = Asking(
             intake=self.intake,
             fill=fill,
-            limits=self.limits,
+            lanes=self.lanes,
             budget=budget,
-            throttling=Throttling(pace, self._loop.time) if pace else None,
             health=self.health,
             client=client,
             policy=RetryPolicy(settings.max_attempts),
             prices=self._prices,
+            usual_model=flight.facts.name,
             dashscope=flight.dashscope,
             keep=sink.keep,
             stop=self.stop,
@@ -142,11 +153,11 @@ class Course:
             async with together() as tasks:
                 keeping = tasks.create_task(self._sink.work())
                 reading = tasks.create_task(self._read())
-                self._workers = [
-                    tasks.create_task(self.asking.work())
-                    for _ in range(self._flight.limits.workers)
-                ]
-                await asyncio.wait(self._workers)
+                self._crew = Crew(tasks, self.asking.work)
+                self._crew.resize(self._workers)
+                sizing = tasks.create_task(self._keep_sizing())
+                await self._crew.wait()
+                sizing.cancel()
                 reading.cancel()
                 self._sink.close()
                 await keeping
@@ -170,8 +181,77 @@ class Course:
 
     def stop_now(self) -> None:
         """Give up the replies on their way; they will be asked again."""
-        for worker in self._workers:
-            worker.cancel()
+        if self._crew is not None:
+            self._crew.cancel()
+
+    def change(self, wanted: Wanted) -> None:
+        """Other limits from now on; nothing changes in a run that is stopping.
+
+        Raises JobError where this machine does not allow so many workers.
+        """
+        if self.reason is not None:
+            return
+        if wanted.per_second is not None:
+            self.lanes.set_pace(_given(wanted.per_second))
+        if wanted.tokens_per_minute is not None:
+            self.lanes.set_tokens(_given(wanted.tokens_per_minute))
+        if wanted.workers == "auto":
+            self._sizing = self._sizing or self._auto()
+        elif wanted.workers is not None:
+            self._resize(wanted.workers)
+            self._sizing = None
+        if wanted.paused is True:
+            self.asking.pause()
+        elif wanted.paused is False:
+            self.asking.go_on()
+
+    def _auto(self) -> Sizing:
+        ceiling = self._client.room_for(MOST)
+        return Sizing(self._loop.time(), first=self._workers, ceiling=ceiling)
+
+    async def _keep_sizing(self) -> None:
+        """With --concurrency auto, more or fewer workers by what they bring."""
+        while True:
+            await asyncio.sleep(_SIZING_S)
+            if self._sizing is None or self.reason is not None:
+                continue
+            asking = self.asking
+            size = self._sizing.look(
+                self._loop.time(),
+                ended=asking.ended,
+                throttles=asking.throttles,
+                limited_by=self.limited_by(),
+            )
+            if size != self._workers:
+                self._resize(size)
+
+    def _resize(self, workers: int) -> None:
+        self._client.make_room_for(workers)
+        self._workers = workers
+        self.intake.most_parked = max(_LEAST_PARKED, workers * _PARKED_PER_WORKER)
+        if self._crew is not None:
+            self._crew.resize(workers)
+
+    def limited_by(self) -> str:
+        """Which limit binds now; `runner.binding` lists them."""
+        asking, intake, lanes = self.asking, self.intake, self.lanes
+        return binding(
+            Standing(
+                outage=self.health.is_outage,
+                at_pace=lanes.at_pace,
+                slowed=lanes.slowed,
+                at_tokens=lanes.at_tokens,
+                at_budget=self._budget.waiting if self._budget is not None else 0,
+                idle=intake.idle,
+                all_read=intake.last_turns is not None,
+                parked=intake.parked,
+                throttled=asking.throttled_lately,
+            )
+        )
+
+    def holding(self) -> dict[str, Any]:
+        """The limits that hold now, for the summary."""
+        return {**self.lanes.to_json(), "concurrency": self._workers}
 
     async def _read(self) -> None:
         flight = self._flight
@@ -215,6 +295,10 @@ class Course:
         currency = self._prices.currency
         bill = Bill(currency) if before is None else Bill.of(before, currency)
         return Turn(row, Attempts(), bill)
+
+
+def _given(value: _Limit | Literal["none"]) -> _Limit | None:
+    return None if value == "none" else value
 
 
 def _close(batches: Iterator[Batch]) -> None:

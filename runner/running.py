@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 from runner.conclusion import conclude, failures_allowed
 from runner.connection import connect
+from runner.controlled import Controlled
 from runner.deadline import stop_at
 from runner.errors import BudgetReached, Interrupted, MachineFault, RunFolderError, StopsRun
 from runner.event_loop import in_background
@@ -69,6 +70,7 @@ class Run:
         self._keeping: Keeping | None = None
         self._spending: Spending | None = None
         self._progress: Progress | None = None
+        self._controlled: Controlled | None = None
         self._stopped: StopsRun | None = None
 
     def rows_done(self) -> int:
@@ -92,15 +94,26 @@ class Run:
         with self._folder.lock():
             if self._fresh and self._folder.exists():
                 raise RunFolderError(f"{self.name} has just been started by another process")
-            self._folder.write_run(self._run)
+            self._tell_of_a_kill()
             keeping = self._keep()
             try:
+                # The budget first: a limit that is refused is not written down.
                 self._spending = self._open_budget(keeping)
+                self._folder.write_run(self._run)
+                self._controlled = Controlled(self._folder, say=self._say)
                 with self._noting_what_stops():
                     await self._work(keeping, client, self._spending)
             finally:
                 keeping.release()
             return await self._finish()
+
+    def _tell_of_a_kill(self) -> None:
+        before = None if self._fresh else Summary.read(self._folder.summary)
+        if before is not None and before.exit_status is None and before.in_flight:
+            self._say(
+                f"The process before was killed with about {before.in_flight:,} replies on their "
+                f"way; they may be billed, and their rows are asked again."
+            )
 
     @contextmanager
     def _noting_what_stops(self) -> Iterator[None]:
@@ -116,6 +129,9 @@ class Run:
         if self._course.reason is None:
             self._course.stop(reason or Interrupted("interrupted"))
         else:
+            given_up = self._course.asking.in_flight
+            if given_up:
+                self._say(f"Giving up {given_up:,} replies on their way; they may be billed.")
             self._course.stop_now()
 
     def _limit_reached(self, reason: BudgetReached) -> None:
@@ -156,6 +172,7 @@ class Run:
             say=self._say,
         )
         self._course = course
+        self._counted()  # earlier failures may be too many already
         deadline = self.flight.job.limits.deadline
         async with together() as beside:
             others = [
@@ -165,7 +182,7 @@ class Run:
             if deadline is not None:
                 others.append(beside.create_task(stop_at(deadline, self._limit_reached)))
             try:
-                await self._sharing.begin(course.limits, stopping=lambda: course.reason is not None)
+                await self._sharing.begin(course.lanes, stopping=lambda: course.reason is not None)
                 await course.go()
             finally:
                 for task in others:
@@ -189,7 +206,8 @@ class Run:
         tally, course = self._tally(), self._course
         if self._spending is not None:
             self._spending.landed()
-        if course is None or tally.failed <= self._most_failures():
+        # Rows asked again still count as failed, so --max-failed has to wait for the end.
+        if course is None or self._retry or tally.failed <= self._most_failures():
             return
         limit = self.flight.job.limits.max_failed
         course.stop(
@@ -219,8 +237,18 @@ class Run:
             if beat % _MEASURE_EVERY == 0:
                 self._progress.append_measure(self._folder.measures)
             await asyncio.sleep(BEAT_S)
-            await self._sharing.renew(course.limits)
+            self._take_up(course)
+            await self._sharing.renew(course.lanes)
             beat += 1
+
+    def _take_up(self, course: Course) -> None:
+        """What `penstock control` wants, noted in the measures and answered in the summary."""
+        assert self._controlled is not None  # noqa: S101 - set before the course begins
+        assert self._progress is not None  # noqa: S101 - likewise
+        news = self._controlled.look(course)
+        if news is not None:
+            self._progress.append_measure(self._folder.measures, control=news)
+            self.snapshot().write(self._folder.summary)
 
     async def _hash(self) -> None:
         """Note the dataset's hash in run.json, where it is not yet known."""
@@ -241,23 +269,30 @@ class Run:
 
     def snapshot(self) -> Summary:
         """Where the run stands now."""
-        course, progress = self._course, self._progress
+        course, progress, tally = self._course, self._progress, self._tally()
+        rows = self._rows()
         state = "running"
         if course is not None and course.reason is not None:
             state = "draining"
+        elif course is not None and course.asking.paused:
+            state = "paused"
         elif course is not None and course.health.is_outage:
             state = "waiting"
         return Summary(
             run=self.name,
             state=state,
-            rows=self._rows(),
-            tally=self._tally(),
+            # A scope narrower than what is done already does not undo it.
+            rows=None if rows is None else max(rows, tally.rows),
+            tally=tally,
             elapsed_s=progress.elapsed_s if progress else 0.0,
             rehearsal=self.rehearsal,
             in_flight=course.asking.in_flight if course else 0,
             parked=course.intake.parked if course else 0,
             export=str(self._export) if self._export else None,
             budget=self._spending.to_json() if self._spending else None,
+            limits=course.holding() if course else None,
+            limited_by=course.limited_by() if course and state == "running" else None,
+            control=self._controlled.answer() if self._controlled else None,
         )
 
     async def _finish(self) -> Summary:
@@ -268,6 +303,7 @@ class Run:
             with self._noting_what_stops():
                 self._spending.close()
         summary = self.snapshot()
+        summary.limits = summary.limited_by = None
         reason = self._stopped or (course.reason if course else None)
         conclude(summary, reason, self.flight.job)
         if self._export is not None and summary.tally.rows:

@@ -8,9 +8,11 @@ the lack of one, decides.
 from __future__ import annotations
 
 from collections import Counter
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from runner.errors import AnsweredError, IncompleteReply, ProviderStopped, TimedOut
+from runner.health import OUTAGE_ROWS
 from runner.records import Action
 
 if TYPE_CHECKING:
@@ -24,7 +26,10 @@ if TYPE_CHECKING:
 
     RowTurn = Turn[Attempts]
 
-CONFIG_ROWS = 20  # distinct rows with one refusal; enough to know that it is not the data
+_OWN_MODEL = "the rows name it themselves: check that column, and --region"
+CONFIG_ROWS = 20  # distinct rows refused before any success; enough to know it is not the data
+# What only a row's own contents can bring about, so that it says nothing about the others.
+_OWN_FAULTS = frozenset({"content_filter", "context_length", "too_large"})
 
 
 class Setbacks:
@@ -36,6 +41,7 @@ class Setbacks:
         intake: Intake[Attempts],
         health: Health,
         policy: RetryPolicy,
+        usual_model: str,
         finish: Callable[[Result], Awaitable[None]],
         stop: Callable[[StopsRun], None],
         say: Callable[[str], None],
@@ -43,6 +49,7 @@ class Setbacks:
         self._intake = intake
         self._health = health
         self._policy = policy
+        self._usual_model = usual_model
         self._finish = finish
         self._stop = stop
         self._say = say
@@ -69,6 +76,9 @@ class Setbacks:
 
     async def meet(self, turn: RowTurn, error: AttemptFailed, verdict: Verdict) -> None:
         """Decide what follows from one failed attempt."""
+        if verdict.error_type == "model" and _model_of(turn) != self._usual_model:
+            # The row named it by itself: that says nothing about the others.
+            verdict = replace(verdict, action=Action.CONFIG, hint=_OWN_MODEL)
         action = verdict.action
         if action is Action.STOP:
             self._stop(ProviderStopped(_with_hint(verdict)))
@@ -77,13 +87,18 @@ class Setbacks:
             self._tell_end_of_outage()
             self._health.answered()
             await self._decide_by_answer(refused_too=False)
-        if action is Action.CONFIG and not self._health.succeeded_once:
-            self._refused.append((verdict, _refused(turn, verdict, error)))
-            await self.decide()
-        elif action in {Action.FAIL, Action.CONFIG}:
-            await self._finish(_refused(turn, verdict, error))
+        if action in {Action.FAIL, Action.CONFIG}:
+            await self._fail(turn, error, verdict)
         elif not self._closed:  # a row that would be asked again stays pending
             await self._again(turn, error, verdict)
+
+    async def _fail(self, turn: RowTurn, error: AttemptFailed, verdict: Verdict) -> None:
+        """The row has failed, unless it may be everybody's fault: before any success it is held."""
+        if self._health.succeeded_once or verdict.error_type in _OWN_FAULTS:
+            await self._finish(_refused(turn, verdict, error))
+        else:
+            self._refused.append((verdict, _refused(turn, verdict, error)))
+            await self.decide()
 
     async def _again(self, turn: RowTurn, error: AttemptFailed, verdict: Verdict) -> None:
         if verdict.outage and self._in_outage(turn, verdict):
@@ -102,10 +117,11 @@ class Setbacks:
             self._exhausted.append((turn, verdict, _refused(turn, verdict, error)))
             await self.decide()
         else:
-            await self._finish(_refused(turn, verdict, error))
+            await self._fail(turn, error, verdict)
 
     def _in_outage(self, turn: RowTurn, verdict: Verdict) -> bool:
-        if self._health.failure(turn.row.index, rows_left=self._intake.last_turns):
+        left = self._intake.last_turns
+        if self._health.failure(turn.row.index, rows_left=left, least=_least_rows(verdict)):
             self._say(
                 f"The endpoint answers nobody ({verdict.message}); everyone waits while one row "
                 f"probes. No attempts are used up."
@@ -167,12 +183,12 @@ class Setbacks:
             return
         left = self._intake.last_turns
         alike = Counter((verdict.code, verdict.hint) for verdict, _ in self._refused)
-        most = max(alike.values(), default=0)
-        if self._refused and (most >= CONFIG_ROWS or left == len(self._refused)):
+        held = len(self._refused) + len(self._exhausted)
+        if self._refused and (held >= CONFIG_ROWS or left == len(self._refused)):
             self._stop(self._refusal(most_common=alike.most_common(1)[0][0]))
-        elif left == len(self._refused) + len(self._exhausted):
-            outage = sum(verdict.outage for _, verdict, _ in self._exhausted)
-            if self._refused or outage <= 1:
+        elif left == held:
+            unreached = sum(_is_unreached(verdict) for _, verdict, _ in self._exhausted)
+            if self._refused or unreached <= 1:
                 await self._fail_exhausted()
             else:
                 self._give_back()  # as all that are left, they now make an outage or end it
@@ -181,10 +197,29 @@ class Setbacks:
         verdict = next(v for v, _ in self._refused if (v.code, v.hint) == most_common)
         rows = len(self._refused)
         who = "the only row left was" if rows == 1 else f"the first {rows} rows were all"
+        kinds = len({(one.code, one.message) for one, _ in self._refused})
+        others = f" (the commonest of {kinds} reasons)" if kinds > 1 else ""
         return ProviderStopped(
-            f"{who} refused: {_with_hint(verdict)}. What was refused stays pending; mend the job "
-            f"and start again"
+            f"{who} refused: {_with_hint(verdict)}{others}. What was refused stays pending; mend "
+            f"the job and start again"
         )
+
+
+def _model_of(turn: RowTurn) -> str | None:
+    return turn.request.model if turn.request is not None else None
+
+
+def _is_unreached(verdict: Verdict) -> bool:
+    return verdict.error_type == "connection"
+
+
+def _least_rows(verdict: Verdict) -> int:
+    """How many of the last rows make an outage.
+
+    A server that answers 5xx to the last few may mean just these rows: their attempts count, or
+    two poison rows at the end would wait for hours. Connections that fail are no row's own fault.
+    """
+    return 2 if _is_unreached(verdict) else OUTAGE_ROWS
 
 
 def _is_answer(error: AttemptFailed, verdict: Verdict) -> bool:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import os
 from contextlib import ExitStack
-from typing import TYPE_CHECKING, Self
+from typing import TYPE_CHECKING, Protocol, Self
 
 from runner.errors import MachineFault
 from runner.share import Share, share_folders
@@ -13,11 +13,18 @@ from runner.share import Share, share_folders
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from runner.limits import Limits
     from runner.records import Part
 
 BEAT_S = 0.5  # how often a run looks who is there: the share of one that died is used that soon
 _LOOK_S = 0.1  # while the others make room, which they do at their beat
+
+
+class Sharable(Protocol):
+    """What is shared: `lanes.Lanes`, or the limits of one model."""
+
+    def take(self, part: Part) -> None:
+        """From now on only this part of every limit."""
+        ...
 
 
 class Sharing:
@@ -43,7 +50,7 @@ class Sharing:
     def __exit__(self, *exc_info: object) -> None:
         self._held.close()
 
-    async def begin(self, limits: Limits, *, stopping: Callable[[], bool]) -> None:
+    async def begin(self, limits: Sharable, *, stopping: Callable[[], bool]) -> None:
         """Wait until there is room for this run beside the others, and take its part.
 
         Raises MachineFault when the folder in which they meet cannot be read.
@@ -61,7 +68,7 @@ class Sharing:
                 f"by yourself with --share ''"
             ) from error
 
-    async def renew(self, limits: Limits) -> None:
+    async def renew(self, limits: Sharable) -> None:
         """Take what is this run's part by now; call it once a beat."""
         if self._share is None or self._part is None:
             return
@@ -77,13 +84,13 @@ class Sharing:
                 )
             self._blind = True
 
-    async def keep(self, limits: Limits) -> None:
+    async def keep(self, limits: Sharable) -> None:
         """Renew at each beat, for ever."""
         while True:
             await asyncio.sleep(BEAT_S)
             await self.renew(limits)
 
-    async def _take(self, share: Share, limits: Limits) -> bool:
+    async def _take(self, share: Share, limits: Sharable) -> bool:
         # In a thread: home folders may lie on a network.
         part = await asyncio.to_thread(share.look)
         if part is None:

@@ -110,6 +110,11 @@ class Spending:
         account.covered = lost
         return account
 
+    @property
+    def waiting(self) -> int:
+        """Attempts that wait for others to be settled."""
+        return self._budget.waiting
+
     async def admit(self, request: Request) -> Stake:
         """Set aside the most that an attempt can take, once that fits. Raises FailsRow."""
         return await self._budget.admit(self._worst.of(request))

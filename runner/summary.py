@@ -37,6 +37,9 @@ class Summary:
     parked: int = 0
     export: str | None = None
     budget: dict[str, Any] | None = None  # its limits, spent, lost, left; None: there is none
+    limits: dict[str, Any] | None = None  # qps, tpm, concurrency; None: it does not run
+    limited_by: str | None = None  # which limit binds now; None: it does not run
+    control: dict[str, Any] | None = None  # the last order that was taken up
     written_at: float | None = None  # seconds since the epoch; None: not read from its file
 
     @property
@@ -45,9 +48,9 @@ class Summary:
         return None if self.rows is None else max(0, self.rows - self.tally.rows)
 
     def to_json(self) -> dict[str, Any]:
-        """The documented keys of `--json`; `budget` only where there is one."""
+        """The documented keys of `--json`; the last ones only where there is something."""
         tally = self.tally
-        budget = {} if self.budget is None else {"budget": self.budget}
+        more = {"budget": self.budget, "limits": self.limits, "limited_by": self.limited_by}
         return {
             "run": self.run,
             "state": self.state,
@@ -69,7 +72,7 @@ class Summary:
             "stopped_at": self.stopped_at,
             "message": self.message,
             "next": self.next,
-            **budget,
+            **{name: value for name, value in more.items() if value is not None},
         }
 
     def write(self, path: Path) -> None:
@@ -82,6 +85,9 @@ class Summary:
             "parked": self.parked,
             "export": self.export,
             "budget": self.budget,
+            "limits": self.limits,
+            "limited_by": self.limited_by,
+            "control": self.control,
             "written_at": time.time(),
             "tally": self.tally.to_json(),
         }

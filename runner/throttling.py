@@ -74,6 +74,12 @@ class Throttling:
         self._trial: _Trial | None = None
         self._tolerate_s = _TOLERATE_S
         self._tolerate_until_s = float("-inf")
+        self._cut_once = False
+
+    @property
+    def is_slowing(self) -> bool:
+        """Whether a cut still holds: the pace is climbing back to what was asked for."""
+        return self._cut_once and self._pace.share < 1
 
     def attempt_ended(self, sent_s: float, *, throttled: bool, burst: bool = False) -> None:
         """Note one attempt; `burst`: throttled because the pace grew too quickly."""
@@ -101,6 +107,7 @@ class Throttling:
         climb_s = _BURST_CLIMB_S if self._bursts else _CLIMB_S
         self._trial = _Trial(throttled, now_s, self._pace.share, self._pace.climb_left_s)
         cut_to = max(_LOWEST, self._trial.pace * min(_CUT_TO, 1 - throttled))
+        self._cut_once = True
         self._begin_anew(now_s + _PAUSE_S)
         self._pace.climb_from(cut_to, climb_s, after_s=_PAUSE_S)
 

@@ -17,6 +17,7 @@ from runner.bill import Bill
 from runner.errors import FailsRow
 from runner.health import Health
 from runner.intake import Intake, Turn
+from runner.lanes import Lanes
 from runner.limits import Limits
 from runner.records import Request, Row
 from runner.retry import Attempts, RetryPolicy
@@ -78,13 +79,13 @@ class Pool:
         self.asking = Asking(
             intake=self.intake,
             fill=fill,
-            limits=limits or Limits(None, None),
+            lanes=Lanes(limits or Limits(None, None), throttling),
             budget=None,
-            throttling=throttling,
             health=self.health,
             client=self.client,
             policy=RetryPolicy(max_attempts, random.Random(seed)),
             prices=Prices(),
+            usual_model="qwen-plus",
             dashscope=True,
             keep=self.keep,
             stop=self.stop,

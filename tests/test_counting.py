@@ -70,7 +70,8 @@ def test_it_works_from_a_script_that_does_not_guard_its_main_part(
 ) -> None:
     script = tmp_path / "script.py"
     script.write_text(
-        "from runner.estimate import counting, Job, estimate\n"
+        "from runner import Job, estimate\n"
+        "from runner.estimate import counting\n"
         "print('once')\n"
         "counting._SMALL_BYTES = 0\n"
         f"print(estimate(Job(prompt='{{{{ text }}}}'), [{dataset.paths[0]!r}]).counted_rows)\n"

@@ -244,3 +244,35 @@ def test_open_lets_everyone_go_and_declares_nothing_more() -> None:
         assert not await health.admit()
 
     on_fake_clock(work)
+
+
+def test_a_pause_does_not_count_as_outage() -> None:
+    async def work() -> None:
+        health = Health(max_outage_s=100)
+        declare(health)
+        await asyncio.sleep(60)
+        health.stand_still()
+        await asyncio.sleep(10_000)
+        assert health.outage_s == pytest.approx(60)
+        assert health.give_up() is None
+        health.move_on()
+        await asyncio.sleep(30)
+        assert health.outage_s == pytest.approx(90)
+        await asyncio.sleep(11)
+        assert health.give_up() is not None
+
+    on_fake_clock(work)
+
+
+def test_a_pause_does_not_count_as_throttling() -> None:
+    async def work() -> None:
+        health = Health(max_outage_s=100)
+        assert health.throttled() is None
+        health.stand_still()
+        await asyncio.sleep(10_000)
+        health.move_on()
+        assert health.throttled() is None
+        await asyncio.sleep(101)
+        assert health.throttled() is not None
+
+    on_fake_clock(work)

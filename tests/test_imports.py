@@ -21,7 +21,7 @@ LAYERS: dict[str, tuple[frozenset[str], ...]] = {
             "records event_loop together notation",
             "errors",
             "job tally durable",
-            "providers bill budget part_files lock seal_record chat_completion",
+            "providers sizing bill budget part_files lock seal_record chat_completion",
             (
                 "dataset template tokens prices pacing limits share retry verdict client health "
                 "simulator intake journal output seals progress summary asked_again throttling "
@@ -32,7 +32,7 @@ LAYERS: dict[str, tuple[frozenset[str], ...]] = {
             "side_by_side preflight conclusion",
             "export shown checked status",
             "dry_run estimate",
-            "setbacks keeping connection sharing spending control",
+            "setbacks keeping connection sharing spending control lanes",
             "asking budget_notes",
             "run",
             "controlled",

@@ -206,3 +206,16 @@ def test_scope_delivery_and_limits_are_no_part_of_what_a_run_is() -> None:
 def test_what_is_asked_and_how_it_is_kept_is_what_a_run_is(changed: dict[str, Any]) -> None:
     job = Job(prompt="{{ text }}", model="qwen-plus", params={"seed": 7})
     assert job.model_copy(update=changed).identity() != job.identity()
+
+
+@pytest.mark.parametrize(
+    ("written", "kept"), [("64", 64), (64, 64), ("auto", "auto"), (" AUTO", "auto"), (None, None)]
+)
+def test_concurrency_is_a_number_or_auto(written: object, kept: object) -> None:
+    assert LimitSettings.model_validate({"concurrency": written}).concurrency == kept
+
+
+@pytest.mark.parametrize("written", ["0", 0, -1, "20001", "many", 1.5, True])
+def test_any_other_concurrency_is_told(written: object) -> None:
+    with pytest.raises(JobError, match=r"1 to 20,000\) nor auto \(flag: --concurrency\)"):
+        Job.build({"limits": {"concurrency": written}})

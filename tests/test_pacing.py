@@ -112,6 +112,7 @@ def test_tokens_a_minute(
         ({"concurrency": 3}, facts(), 3, "3 (--concurrency)"),
         ({"concurrency": 3, "qps": 100}, facts(), 3, "3 (--concurrency)"),
         ({"concurrency": 30}, UNKNOWN, 30, "30 (--concurrency)"),
+        ({"concurrency": "auto"}, UNKNOWN, 16, "16, more while that helps, at most 1,000"),
         ({"qps": 5}, facts(), 300, "answers of up to 60 s; --concurrency sets it"),
         ({"qps": 100}, facts(), 1000, "answers of up to 10 s"),
         ({"qps": 0.05}, facts(), 8, "answers of up to 160 s"),

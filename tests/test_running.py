@@ -118,7 +118,7 @@ async def test_failed_rows_can_be_asked_again_with_other_settings(
     async with provider(monkeypatch, scenario=scenario) as at:
         summary = await at.begin(write_csv(tmp_path / "d.csv"), tmp_path / "run").go()
         assert (summary.exit_status, summary.tally.failed, at.requests) == (1, 2, ROWS)
-        assert summary.next == f"penstock resume {tmp_path}/run --retry failed"
+        assert summary.next == f"penstock show {tmp_path}/run --failed"
         again = go_on(str(tmp_path / "run"), retry=["failed"], changes={"model": "qwen-flash"})
         summary = await again.go()
         assert at.requests == 2
@@ -271,3 +271,36 @@ async def test_a_dataset_that_changes_in_mid_run_stops_it(
         assert (summary.state, summary.exit_status) == ("stopped", MachineFault.exit_status)
         assert "d.csv" in str(summary.message)
         assert at.requests == 0
+
+
+def write_models(path: Path, models: list[str]) -> str:
+    """A dataset whose rows name their models."""
+    with path.open("w", encoding="utf-8", newline="") as file:
+        writer = csv.writer(file)
+        writer.writerows([["text", "which"], *([str(at), name] for at, name in enumerate(models))])
+    return str(path)
+
+
+async def test_a_wrong_model_name_fails_the_row_that_brought_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    models = ["qwen-plsu", *["qwen-plus", "qwen-flash"] * 5]
+    params = {"from_columns": {"model": "which"}}
+    async with provider(monkeypatch, models=("qwen-plus", "qwen-flash")) as at:
+        paths = write_models(tmp_path / "d.csv", models)
+        summary = await at.begin(paths, tmp_path / "run", params=params).go()
+    assert (summary.state, summary.exit_status) == ("finished", 1)
+    found = {row["row"]: row["error_type"] for row in parts(tmp_path / "run")}
+    assert found == {0: "model", **dict.fromkeys(range(1, 11))}
+
+
+async def test_wrong_model_names_everywhere_stop_the_run(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    params = {"from_columns": {"model": "which"}}
+    async with provider(monkeypatch, models=("qwen-plus",)) as at:
+        paths = write_models(tmp_path / "d.csv", ["gpt-9"] * 3000)
+        summary = await at.begin(paths, tmp_path / "run", params=params).go()
+        assert at.requests < 100
+    assert (summary.state, summary.exit_status, summary.tally.rows) == ("stopped", 3, 0)
+    assert "the rows name it themselves: check that column" in str(summary.message)

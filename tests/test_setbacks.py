@@ -26,6 +26,7 @@ from scripted_client import (
 
 from runner.errors import AttemptFailed, IncompleteReply, Interrupted, ProviderStopped
 from runner.limits import Limits, Pace, TokenBudget
+from runner.setbacks import CONFIG_ROWS
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -152,10 +153,8 @@ def test_a_consumer_that_is_slow_to_take_held_rows_does_not_strand_others() -> N
     assert pool.errors == {None: 1, "config": 11}
 
 
-def test_only_the_same_refusal_counts_together() -> None:
+def test_refusals_of_several_kinds_count_together_while_nothing_succeeds() -> None:
     def script(asked: Asked) -> Step:
-        if asked.row == 30:
-            return reply()
         kinds = ["must stream", "enable_thinking must be set to false for non-streaming calls"]
         return error(400, "invalid_parameter_error", f"parameter.{kinds[asked.row % 2]}")
 
@@ -163,7 +162,35 @@ def test_only_the_same_refusal_counts_together() -> None:
         return await Pool(60, script, workers=1).run()
 
     pool = on_fake_clock(work)
-    assert 30 in pool.results
+    assert pool.results == {}
+    assert len(pool.client.sent) == CONFIG_ROWS
+    assert "2 reasons" in str(pool.reason)
+
+
+@pytest.mark.parametrize(
+    "failure",
+    [error(400, "invalid_parameter_error", "list index out of range"), broken_off(known=True)],
+)
+def test_a_dataset_is_not_burnt_while_nothing_ever_succeeds(failure: AttemptFailed) -> None:
+    async def work() -> Pool:
+        return await Pool(300, lambda _: failure, workers=4).run()
+
+    pool = on_fake_clock(work)
+    assert isinstance(pool.reason, ProviderStopped)
+    assert pool.results == {}
+    assert len({asked.row for asked in pool.client.sent}) < 5 * CONFIG_ROWS
+
+
+def test_two_poison_rows_at_the_end_fail_and_wait_for_nothing() -> None:
+    def script(asked: Asked) -> Step:
+        return overloaded() if asked.row in {3, 4} else reply()
+
+    async def work() -> Pool:
+        return await Pool(5, script, workers=5).run()
+
+    pool = on_fake_clock(work)
+    assert pool.reason is None
+    assert pool.errors == {None: 3, "server_error": 2}
 
 
 def test_what_is_held_when_something_else_stops_the_run_stays_pending() -> None:

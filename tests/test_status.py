@@ -46,7 +46,7 @@ def test_a_run_that_has_ended_is_believed(run: SomeRun) -> None:
         assert summary(run).state == "finished"  # its last word, before it lets go of the lock
     found = summary(run)
     assert (found.state, found.exit_status, found.tally.rows) == ("finished", 1, 12)
-    assert found.next == "penstock resume name --retry failed"
+    assert found.next == "penstock show name --failed"
 
 
 def test_a_run_whose_process_is_gone_is_counted_from_what_it_kept(run: SomeRun) -> None:

@@ -20,7 +20,7 @@ from runner.client.deadlines import Deadlines
 from runner.client.following import Following
 from runner.client.foreign import FOREIGN, Route, before_answer, is_certificate_error
 from runner.client.reply import load_json
-from runner.client.way_out import find_way_out, make_room_for, open_socket
+from runner.client.way_out import find_way_out, make_room_for, open_socket, room_for
 from runner.errors import AttemptFailed, IncompleteReply, JobError
 
 if TYPE_CHECKING:
@@ -126,6 +126,16 @@ class Client:
         if isinstance(outcome, AttemptFailed):
             raise outcome
         return outcome
+
+    @staticmethod
+    def make_room_for(concurrency: int) -> None:
+        """Get ready for so many at once. Raises JobError when the system forbids it."""
+        make_room_for(concurrency)
+
+    @staticmethod
+    def room_for(concurrency: int) -> int:
+        """How many at once the system allows, up to so many."""
+        return room_for(concurrency)
 
     async def list_models(self) -> list[str]:
         """The models that the key may use, by the endpoint's free listing. Raises AttemptFailed."""

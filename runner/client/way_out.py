@@ -91,6 +91,16 @@ def make_room_for(connections: int) -> None:
     resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, hard))
 
 
+def room_for(connections: int) -> int:
+    """How many connections this process can open, up to `connections`; makes room for them."""
+    if sys.platform != "win32":
+        hard = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
+        if hard != resource.RLIM_INFINITY:
+            connections = max(1, min(connections, hard - _SPARE_FILES))
+    make_room_for(connections)
+    return connections
+
+
 def is_loopback(host: str) -> bool:
     """Whether `host` is this machine itself."""
     if host == "localhost" or host.endswith(".localhost"):

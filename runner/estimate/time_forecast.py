@@ -108,7 +108,7 @@ def forecast_time(
         latency=latency,
         latency_source=source,
         in_flight=_in_flight(load, replace(limits, workers=_UNBOUND), latency),
-        workers=limits.workers,
+        workers=limits.most_workers,
         notes=limits.notes,
         paces=tuple(
             _pace(load, per_second, label, limits, latency, account_per_s)
@@ -160,7 +160,7 @@ def _ends(load: Load, limits: ChosenLimits, latency: Range) -> tuple[_End, _End]
 
 def _end(requests: float, tokens: float, limits: ChosenLimits, latency_s: float) -> _End:
     # The first ones leave at once, as many as there are workers.
-    times = {"workers": max(0.0, requests / limits.workers - 1) * latency_s}
+    times = {"workers": max(0.0, requests / limits.most_workers - 1) * latency_s}
     if limits.tokens_per_minute:
         times["tokens"] = tokens / (limits.tokens_per_minute * SHARE / 60)
     if limits.per_second:

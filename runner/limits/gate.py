@@ -9,10 +9,11 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from runner.errors import FailsRow
+from runner.limits.pace import WHOLE, Pace
+from runner.limits.token_budget import TokenBudget
 
 if TYPE_CHECKING:
-    from runner.limits.pace import Pace
-    from runner.limits.token_budget import Reservation, TokenBudget
+    from runner.limits.token_budget import Reservation
     from runner.records import Part, Request, Usage
 
 
@@ -20,25 +21,30 @@ class Limits:
     """What `admit` returns is given back to `settle` exactly once, whatever the attempt brings."""
 
     def __init__(self, pace: Pace | None, tokens: TokenBudget | None) -> None:
-        self._pace = pace
-        self._tokens = tokens
+        self.pace = pace
+        self.tokens = tokens
+        self._part = WHOLE
 
     async def admit(self, request: Request, prompt_tokens: int) -> Reservation | None:
         """Wait for every budget. Returns what was set aside, to be given back to `settle`.
 
         Raises FailsRow for a request that alone is larger than a minute's tokens.
         """
-        reservation = None
-        if self._tokens is not None:
-            _check_size(self._tokens, request, prompt_tokens)
-            reservation = await self._tokens.reserve(prompt_tokens)
-        if self._pace is not None:
-            try:
-                await self._pace.wait()
-            except BaseException:
-                self.settle(reservation, None)
-                raise
-        return reservation
+        while True:
+            pace, tokens = self.pace, self.tokens
+            reservation = None
+            if tokens is not None:
+                _check_size(tokens, request, prompt_tokens)
+                reservation = await tokens.reserve(prompt_tokens)
+            if pace is not None:
+                try:
+                    await pace.wait()
+                except BaseException:
+                    self.settle(reservation, None)
+                    raise
+            if pace is self.pace and tokens is self.tokens:
+                return reservation
+            self.settle(reservation, None)  # other limits hold by now: wait for those
 
     def settle(
         self, reservation: Reservation | None, usage: Usage | None, *, unknown: bool = False
@@ -47,22 +53,54 @@ class Limits:
 
         `unknown`: it may have been billed, and nobody said how much.
         """
-        if self._tokens is not None and reservation is not None:
-            self._tokens.settle(reservation, usage, unknown=unknown)
+        if reservation is not None:
+            reservation.budget.settle(reservation, usage, unknown=unknown)
 
     def take(self, part: Part) -> None:
         """From now on only this part of every limit; the others belong to runs that share them."""
-        if self._pace is not None:
-            self._pace.set_rate(self._pace.per_second, part)
-        if self._tokens is not None:
-            self._tokens.resize(self._tokens.per_minute, part)
+        self._part = part
+        if self.pace is not None:
+            self.pace.set_rate(self.pace.per_second, part)
+        if self.tokens is not None:
+            self.tokens.resize(self.tokens.per_minute, part)
+
+    def set_pace(self, per_second: float | None) -> None:
+        """From now on so many requests a second, without a climb; None: as many as come."""
+        if per_second is None:
+            self.use_pace(None)
+            return
+        if self.pace is None:
+            self.pace = Pace(per_second)
+        self.pace.climb_from(1.0, 0.0)
+        self.pace.set_rate(per_second, self._part)
+
+    def use_pace(self, pace: Pace | None) -> None:
+        """From now on this one; who waits for another goes on to wait for this."""
+        before, self.pace = self.pace, pace
+        if before is not None and before is not pace:
+            before.open()
+
+    def set_tokens(self, per_minute: int | None) -> None:
+        """From now on so many tokens a minute; None: as many as it takes."""
+        if per_minute is None:
+            self.use_tokens(None)
+            return
+        if self.tokens is None:
+            self.tokens = TokenBudget(per_minute)
+        self.tokens.resize(per_minute, self._part)
+
+    def use_tokens(self, tokens: TokenBudget | None) -> None:
+        """Likewise."""
+        before, self.tokens = self.tokens, tokens
+        if before is not None and before is not tokens:
+            before.open()
 
     def open(self) -> None:
         """Stop holding anyone back; the caller has made sure that nothing more is sent."""
-        if self._pace is not None:
-            self._pace.open()
-        if self._tokens is not None:
-            self._tokens.open()
+        if self.pace is not None:
+            self.pace.open()
+        if self.tokens is not None:
+            self.tokens.open()
 
 
 def _check_size(tokens: TokenBudget, request: Request, prompt_tokens: int) -> None:

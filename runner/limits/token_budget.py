@@ -46,6 +46,7 @@ class Reservation:
     tokens: int
     guess: int  # input tokens, as the caller guessed them
     at_s: float  # event loop time
+    budget: TokenBudget  # that it is settled with
 
 
 class TokenBudget:
@@ -99,7 +100,7 @@ class TokenBudget:
             self._granted_s = self._loop.time()
             self._reserved_tokens += tokens
             self._out += 1
-            return Reservation(tokens, guess, self._granted_s)
+            return Reservation(tokens, guess, self._granted_s, self)
 
     async def _wait_at_the_head(self, guess: int, tokens: int) -> None:
         try:
@@ -161,6 +162,11 @@ class TokenBudget:
             self._landing_minute.next_leaving_s - landing_s,
         )
         return min((at_s for at_s in moments_s if now_s < at_s < math.inf), default=None)
+
+    @property
+    def waiting(self) -> bool:
+        """Whether requests wait for tokens."""
+        return self._line.locked()
 
     def settle(self, reservation: Reservation, usage: Usage | None, *, unknown: bool) -> None:
         """Put what the attempt really took in the place of its reservation.
