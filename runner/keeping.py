@@ -62,6 +62,7 @@ class Keeping:
         self._open: dict[int, Block] = {}
         self._room = asyncio.Event()
         self._room.set()
+        self._told_full = False
         self._to_seal: asyncio.Queue[Block | None] = asyncio.Queue()
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="penstock-seal")
         self.tally = Tally()
@@ -109,6 +110,17 @@ class Keeping:
 
     async def wait_for_room(self) -> None:
         """Return when another block may be opened."""
+        if self.is_full and not self._told_full:
+            self._told_full = True
+            oldest = min(self._open.values(), key=lambda block: block.start)
+            row = next(
+                (row for row in range(oldest.start, oldest.stop) if row not in oldest.results),
+                oldest.start,
+            )
+            self._say(
+                f"Reading waits: {len(self._open)} blocks are open behind rows that are still "
+                f"being tried, the first of them row {row}."
+            )
         await self._room.wait()
 
     @property

@@ -72,7 +72,7 @@ def test_the_map_of_the_code_names_every_module() -> None:
 
 def test_its_python_can_be_read_and_imports_what_there_is() -> None:
     (code,) = blocks("python")
-    compile(code, "README.md", "exec", flags=0x2000)  # top-level await, as a notebook allows
+    compile(code, "README.md", "exec")
     imported = re.search(r"from runner import (.*)", code)
     assert imported is not None
     for name in imported.group(1).split(", "):
