@@ -37,6 +37,7 @@ format: $(INSTALLED) ## tidy the formatting and what can be mended by itself
 
 bench: $(INSTALLED) ## measure speed and memory beside a bare client loop
 	$(BIN)/python benchmarks/run.py
+	$(BIN)/python benchmarks/limits.py
 
 build: $(INSTALLED) ## build the wheel into dist/
 	$(BIN)/python -m pip wheel --quiet --no-deps --wheel-dir dist .
