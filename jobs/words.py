@@ -53,7 +53,7 @@ def summary_lines(summary: Summary) -> list[str]:
     rows = "?" if summary.rows is None else f"{summary.rows:,}"
     kind = " (a rehearsal: the answers are made up)" if summary.rehearsal else ""
     lines = [f"{summary.run}: {summary.state}{kind}"]
-    if summary.message and summary.state != "finished":
+    if summary.message and summary.message != summary.state != "finished":
         lines.append(f"  {summary.message}")
     pending = "" if not summary.pending else f", {summary.pending:,} pending"
     lines.append(
@@ -70,7 +70,8 @@ def summary_lines(summary: Summary) -> list[str]:
         f"({tally.reasoning_tokens:,} reasoning)"
     )
     if tally.total_tokens:
-        lines.append(f"  cost      {money(tally.cost, tally.currency)}")
+        spent = money(tally.cost, tally.currency).removeprefix("cost ")
+        lines.append(f"  cost      {spent}")
     lines += _budget(summary)
     lines += _warnings(summary)
     lines.append(f"  time      {duration(summary.elapsed_s)}")
