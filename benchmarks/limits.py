@@ -1,4 +1,4 @@
-"""`make bench`, its second part: are the limits kept, and used, as the server sees it, on a real clock?
+"""`make bench`, second part: are the limits kept, and used, as the server sees it?
 
 The stand-in server refuses exactly what is above the limit and measures by its own log: the
 fullest second (or minute), the share of the limit that was used, the attempts it had to throttle.

@@ -17,6 +17,8 @@ if TYPE_CHECKING:
     from runner import Run
 
 _LIVE_S = 0.25
+_BAR_WIDTH = 20
+_ROOMY = 130  # columns beside the bar; fewer hold no more than progress, cost and time left
 _PLAIN_FIRST_S = 2.0  # soon, so that whoever looks sees it work
 _PLAIN_S = 10.0  # a log file wants a line now and then, not a film
 
@@ -64,7 +66,7 @@ class Screen:
         from rich.progress import BarColumn, Progress, TextColumn
 
         self._bar = Progress(
-            BarColumn(bar_width=30),
+            BarColumn(bar_width=_BAR_WIDTH),
             TextColumn("{task.description}", markup=False),
             console=Console(stderr=True),
             transient=True,
@@ -81,13 +83,16 @@ class Screen:
         summary = run.snapshot()
         if self._bar is not None:
             self._bar.update(
-                task, total=summary.rows, completed=summary.tally.rows, description=describe(run)
+                task,
+                total=summary.rows,
+                completed=summary.tally.rows,
+                description=describe(run, width=self._bar.console.width - _BAR_WIDTH),
             )
             self._bar.refresh()
 
 
-def describe(run: Run) -> str:
-    """Where the run stands, in one line."""
+def describe(run: Run, *, width: int = 200) -> str:
+    """Where the run stands, in one line; on a narrow terminal without what can be missed first."""
     summary = run.snapshot()
     tally, rates = summary.tally, run.rates
     total = "?" if summary.rows is None else f"{summary.rows:,}"
@@ -96,10 +101,11 @@ def describe(run: Run) -> str:
         parts.append(f"{tally.failed:,} failed")
     if rates is not None:
         parts.append(f"{rates.requests:,.1f} requests/s")
-    parts.append(f"{summary.in_flight:,} in flight")
-    if summary.parked:
-        parts.append(f"{summary.parked:,} waiting to retry")
-    parts.append(f"{tally.total_tokens:,} tokens")
+    if width >= _ROOMY:
+        parts.append(f"{summary.in_flight:,} in flight")
+        if summary.parked:
+            parts.append(f"{summary.parked:,} waiting to retry")
+        parts.append(f"{tally.total_tokens:,} tokens")
     if tally.currency is not None:
         parts.append(money(tally.cost, tally.currency))
     if summary.limited_by is not None:

@@ -141,8 +141,10 @@ class Health:
     async def _take_probe(self) -> bool:
         """Wait until the next probe is due; false when the outage has ended before."""
         self._probing = True
+        # The last probe comes when the outage has lasted as long as it may.
+        left_s = max(0.0, self._max_outage_s - self.outage_s) + 0.001
         try:
-            async with asyncio.timeout(self._probe_wait_s):
+            async with asyncio.timeout(min(self._probe_wait_s, left_s)):
                 await self._news.wait()
         except TimeoutError:
             return True
