@@ -1,9 +1,9 @@
 """Is it this row, or is it everybody? Outages, dead silence and closed doors, told from bad rows.
 
-An outage: connection failures or 5xx answers from OUTAGE_ROWS distinct rows, or from all that are
-left if more than one, without an answer between. Everybody waits, one row probes, nobody's
-attempts are used up. Timeouts are no outage, since each may be billed: when nothing else comes
-from SILENT_ROWS distinct rows, the run stops.
+An outage: connection failures or 5xx answers from OUTAGE_ROWS distinct rows without an answer
+between; where fewer are left, from all of them, if they are as many as the caller asks for.
+Everybody waits, one row probes, nobody's attempts are used up. Timeouts are no outage, since each
+may be billed: when nothing else comes from SILENT_ROWS distinct rows, the run stops.
 """
 
 from __future__ import annotations

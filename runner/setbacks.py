@@ -1,8 +1,8 @@
 """What follows from a failed attempt: the row waits, fails, is held undecided, or the run stops.
 
-Held are rows whose failure may be everybody's: refused for the configuration before anything has
-succeeded, or out of attempts by what may be an outage or a timeout too short. The next answer, or
-the lack of one, decides.
+Held are rows whose failure may be everybody's: failed before anything has succeeded, but for faults
+that only a row's own contents bring about, or out of attempts by what may be an outage or a timeout
+too short. The next answer, or the lack of one, decides.
 """
 
 from __future__ import annotations
@@ -54,7 +54,7 @@ class Setbacks:
         self._stop = stop
         self._say = say
         self._closed = False
-        self._refused: list[tuple[Verdict, Result]] = []  # for the configuration
+        self._refused: list[tuple[Verdict, Result]] = []  # failed before any success
         self._exhausted: list[tuple[RowTurn, Verdict, Result]] = []  # out of attempts
         self._charged: list[RowTurn] = []  # an attempt each, since the last answer
 

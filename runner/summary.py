@@ -14,9 +14,6 @@ from runner.tally import Tally
 if TYPE_CHECKING:
     from pathlib import Path
 
-# What the exit status of a finished process says, and what the run is called then.
-STATE_OF_STATUS = {0: "finished", 1: "finished", 3: "stopped", 4: "stopped", 5: "stopped"}
-
 
 @dataclass(slots=True)
 class Summary:

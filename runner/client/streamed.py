@@ -89,7 +89,6 @@ class _Choice:
         self.finish_reason: str | None = None
         self._role = "assistant"
         self._texts: dict[str, list[str]] = {}  # by field: content, reasoning_content, refusal
-        self._calls: list[dict[str, Any]] = []
         self._slots: dict[int, dict[str, Any]] = {}  # tool calls by their index
         self._logprobs: dict[str, list[Any]] = {}
 
