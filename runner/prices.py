@@ -34,11 +34,6 @@ def cost_pico(usage: Usage, price: Price, *, thinking: bool) -> int:
     raise AssertionError("the last tier is for prompts of any length")
 
 
-def cost_of(usage: Usage, price: Price | None, *, thinking: bool) -> Decimal | None:
-    """What one request cost, in the price's currency; None when the price is unknown."""
-    return None if price is None else to_amount(cost_pico(usage, price, thinking=thinking))
-
-
 def worst_case_pico(
     price: Price, prompt_tokens: int, completion_tokens: int, *, thinking: bool = True
 ) -> int:

@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+import re
+import tomllib
+from pathlib import Path
+from typing import Any
 
 import pytest
 
 from runner.errors import JobError
 from runner.simulator.scenario import Decider, Scenario, Seen
 
-if TYPE_CHECKING:
-    from pathlib import Path
+GUIDE = Path(__file__).parent.parent / "docs" / "scenarios.md"
 
 
 def seen(text: str = "hello", **changes: Any) -> Seen:
@@ -124,3 +126,22 @@ def test_flaws_name_the_file_the_rule_and_what_to_do(tmp_path: Path, text: str, 
 def test_a_missing_file_is_named(tmp_path: Path) -> None:
     with pytest.raises(JobError, match=r"gone\.toml: cannot be read"):
         Scenario.load(tmp_path / "gone.toml")
+
+
+def test_the_guide_names_every_key_and_its_example_is_a_bad_day() -> None:
+    guide = GUIDE.read_text("utf-8")
+    with pytest.raises(JobError, match="the keys are ") as refused:
+        Scenario.build({"rule": [{"nonsense": 1}]})
+    keys = str(refused.value).split("the keys are ")[1].split(", ")
+    assert [key for key in keys if f"`{key}`" not in guide] == []
+
+    example = re.search(r"```toml\n(.*?)```", guide, re.DOTALL)
+    assert example is not None
+    decider = Decider(Scenario.build(tomllib.loads(example[1])), (), seed=0)
+    answers = (
+        decider.decide(seen(since_start_s=45.0)).name,
+        decider.decide(seen("a poisonous row")).name,
+        decider.decide(seen("fail with arrearage")).name,
+        decider.decide(seen(number=9, attempt=2)).name,
+    )
+    assert answers == ("status_503", "data_inspection_failed", "arrearage", "answer")
