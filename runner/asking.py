@@ -5,18 +5,17 @@ from __future__ import annotations
 import asyncio
 from typing import TYPE_CHECKING, Protocol
 
-from runner.budget import FREE
 from runner.crew import Place
 from runner.errors import AttemptFailed, FailsRow
 from runner.records import Action
 from runner.setbacks import Setbacks
+from runner.stake import FREE
 from runner.tokens import guess_tokens
 from runner.verdict import judge
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
 
-    from runner.budget import Stake
     from runner.errors import StopsRun
     from runner.health import Health
     from runner.intake import Intake, Turn
@@ -24,6 +23,7 @@ if TYPE_CHECKING:
     from runner.limits import Admission, Limits
     from runner.records import Reply, Request, Result, Row, Usage, Verdict
     from runner.retry import Attempts, RetryPolicy
+    from runner.stake import Stake
 
     RowTurn = Turn[Attempts]
 
