@@ -7,7 +7,9 @@ what left in the last second, and together they never come to more than the limi
 after that, on the way and before the server looks, is up to the network and the server; the
 hundredth that the schedule stays below the limit is there for it.
 
-Runs that share a limit take the slots of one schedule in turn, and each keeps a ledger of its part.
+Runs that share a limit take the slots of one schedule in turn, and each keeps a ledger of its part,
+which makes up the whole with the others' whatever stalls whom. A part that grows is taken as just
+used by the run that had it, and a run that comes in lets a window pass first.
 """
 
 from __future__ import annotations
@@ -77,6 +79,7 @@ class Pace:
         self._waiters: deque[asyncio.Future[None]] = deque()
         self._timer: asyncio.TimerHandle | None = None
         self._open = False
+        self._begun = False
         self._leaving = 0  # let through and not yet gone
         self._left_s: deque[float] = deque()  # when the last ones went, as far back as a window
         self._set_window()
@@ -115,15 +118,16 @@ class Pace:
         """
         if (per_second, part) == (self.per_second, self.part):
             return
-        before_s, self._step_s = self._step_s, part.of / (per_second * SHARE)
-        self.per_second, self.part = per_second, part
-        # What left at the old rate was right then, and keeps nobody from the new one.
-        self._left_s.clear()
-        self._set_window()
         now_s = self._loop.time()
+        before_s, self._step_s = self._step_s, part.of / (per_second * SHARE)
+        is_same_rate, self.per_second, self.part = per_second == self.per_second, per_second, part
+        self._renew_ledger(now_s, is_same_rate=is_same_rate)
         from_s = now_s if self._climb is None else max(now_s, self._climb.start_s)
         left_s = max(0.0, self._next_s - from_s) * self._step_s / before_s
         self._next_s = self._in_turn(from_s + left_s)
+        if not self._begun and part.of > 1:
+            # The others made room just now, and what they sent before that fills a window.
+            self._next_s = self._in_turn(max(self._next_s, now_s + self._window_s))
         self._reset_timer()
 
     async def wait(self) -> None:
@@ -131,6 +135,7 @@ class Pace:
         if self._open:
             self._leaving += 1
             return
+        self._begun = True
         now_s = self._loop.time()
         if self._ramp:
             self.climb_from(RAMP_FROM, RAMP_S)
@@ -162,6 +167,18 @@ class Pace:
         self._leaving -= 1
         if self._waiters and self._timer is None:
             self._set_timer()
+
+    def _renew_ledger(self, now_s: float, *, is_same_rate: bool) -> None:
+        most_before = self._most
+        self._set_window()
+        if not is_same_rate:
+            # What left at the old rate was right then, and keeps nobody from the new one.
+            self._left_s.clear()
+        elif self._most > most_before:
+            # What has become this run's part was used by another one until now.
+            more = self._most - most_before
+            theirs_s = [now_s - self._window_s * place / more for place in range(more)]
+            self._left_s = deque(sorted([*self._left_s, *theirs_s]))
 
     def _set_window(self) -> None:
         own_per_second = self.per_second / self.part.of
