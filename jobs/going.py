@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import json
 import signal
 import sys
@@ -24,6 +25,9 @@ def go(run: Run, screen: Screen, *, as_json: bool) -> int:
     """Let the run go to its end, or to the first Ctrl-C; its exit status."""
     from runner import run_to_end
 
+    # What has been imported stays for good. Looking through it for garbage now and then would stop
+    # everything for tens of milliseconds, with requests whose time has come.
+    gc.freeze()
     summary = run_to_end(_go(run, screen))
     if as_json:
         print(json.dumps(summary.to_json(), ensure_ascii=False))

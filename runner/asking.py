@@ -5,25 +5,25 @@ from __future__ import annotations
 import asyncio
 from typing import TYPE_CHECKING, Protocol
 
-from runner.budget import FREE
 from runner.crew import Place
 from runner.errors import AttemptFailed, FailsRow
 from runner.records import Action
 from runner.setbacks import Setbacks
+from runner.stake import FREE
 from runner.tokens import guess_tokens
 from runner.verdict import judge
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
 
-    from runner.budget import Stake
     from runner.errors import StopsRun
     from runner.health import Health
     from runner.intake import Intake, Turn
     from runner.lanes import Lane, Lanes
-    from runner.limits import Limits, Reservation
+    from runner.limits import Admission, Limits
     from runner.records import Reply, Request, Result, Row, Usage, Verdict
     from runner.retry import Attempts, RetryPolicy
+    from runner.stake import Stake
 
     RowTurn = Turn[Attempts]
 
@@ -34,8 +34,8 @@ _LATELY_S = 10.0  # throttled rows wait up to so long, mostly
 class Sender(Protocol):
     """What asks: one HTTP call. `runner.client.Client`, or a test's own."""
 
-    async def send(self, request: Request) -> Reply:
-        """The reply. Raises AttemptFailed."""
+    async def send(self, request: Request, leaves: Callable[[], None]) -> Reply:
+        """The reply. Raises AttemptFailed. Calls `leaves` when the request goes out."""
         ...
 
 
@@ -170,16 +170,16 @@ class Asking:
         try:
             lane, budget = self._lanes.of(request.model), self._budget
             with FREE if budget is None else await budget.admit(request) as stake:
-                reservation = await lane.limits.admit(request, guess_tokens(request.body))
+                admission = await lane.limits.admit(request, guess_tokens(request.body))
                 is_held = self._health.is_outage and not is_probe
                 if self._stopping or self.paused or is_held:
                     # A pause or an outage that came while it stood in line holds for it too.
-                    lane.limits.settle(reservation, None)
+                    lane.limits.settle(admission, None)
                     self._intake.park(turn, 0.0)
                     return
                 place.busy = True
                 sent_s = self._now_s()
-                outcome = await self._send(turn, request, lane.limits, reservation, stake)
+                outcome = await self._send(turn, request, lane.limits, admission, stake)
                 if isinstance(outcome, AttemptFailed):
                     verdict = judge(outcome, dashscope=self._dashscope)
                     self._note(lane, sent_s, verdict)
@@ -197,7 +197,7 @@ class Asking:
         turn: RowTurn,
         request: Request,
         limits: Limits,
-        reservation: Reservation | None,
+        admission: Admission,
         stake: Stake,
     ) -> Reply | AttemptFailed:
         """One attempt, paid for: whoever is cancelled here may be billed all the same."""
@@ -206,7 +206,7 @@ class Asking:
         self.in_flight += 1
         stake.sent()
         try:
-            reply = await self._client.send(request)
+            reply = await self._client.send(request, admission.leaves)
             usage, unknown = self._charge(turn, request, reply, stake), reply.usage is None
         except AttemptFailed as error:
             unknown = error.billed_unknown
@@ -221,7 +221,7 @@ class Asking:
             return reply
         finally:
             self.in_flight -= 1
-            limits.settle(reservation, usage, unknown=unknown)
+            limits.settle(admission, usage, unknown=unknown)
 
     def _note(self, lane: Lane, sent_s: float, verdict: Verdict | None) -> None:
         throttled = verdict is not None and verdict.action is Action.THROTTLED

@@ -5,12 +5,12 @@ from __future__ import annotations
 from contextlib import suppress
 from typing import TYPE_CHECKING
 
-from runner.budget import MOST_AT_RISK
+from runner.account import MOST_AT_RISK
 from runner.errors import FailsRow
 from runner.spending import FLAGS, limits_of, shown, worst_case_of
 
 if TYPE_CHECKING:
-    from runner.budget import Amount
+    from runner.account import Amount
     from runner.preflight import Preflight
 
 _FIRST_ROWS = 64

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable
     from pathlib import Path
 
-    from runner.budget import Account
+    from runner.account import Account
 
 _NAMES = ("cost", "tokens")  # by an account's kind
 

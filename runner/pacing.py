@@ -17,7 +17,6 @@ UNKNOWN_PER_SECOND = 2.0  # for a model nobody told us about: slow enough to off
 _TOKENS_A_REQUEST = 500  # assumed where a model has a token limit and no request limit
 _ANSWER_S = 60.0  # Little's law: workers = pace x time in flight; few answers take longer
 _FEWEST_WORKERS = 8
-_UNPACED_WORKERS = 64
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,8 +102,7 @@ def _choose_workers(settings: LimitSettings, per_second: float | None) -> tuple[
         return FIRST, f"workers: {FIRST}, more while that helps, at most {MOST:,} (--concurrency)"
     if settings.concurrency is not None:
         return settings.concurrency, f"workers: {settings.concurrency} (--concurrency)"
-    if per_second is None:
-        return _UNPACED_WORKERS, f"workers: {_UNPACED_WORKERS} (default without a pace)"
+    assert per_second is not None  # noqa: S101 - only --concurrency does without a pace
     needed = math.ceil(per_second * _ANSWER_S)
     workers = min(max(needed, _FEWEST_WORKERS), MOST)
     return workers, (

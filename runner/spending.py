@@ -5,7 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from runner.budget import Account, Budget
+from runner.account import Account
+from runner.budget import Budget
 from runner.errors import BudgetReached, JobError
 from runner.lease import Lease
 from runner.notation import parse_money
@@ -17,9 +18,9 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
 
-    from runner.budget import Stake
     from runner.preflight import Preflight
     from runner.records import Request
+    from runner.stake import Stake
     from runner.tally import Tally
 
 MONEY, TOKENS = 0, 1  # the kinds of account

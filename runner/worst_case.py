@@ -13,7 +13,7 @@ from runner.tokens import most_prompt_tokens
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
-    from runner.budget import Amount
+    from runner.account import Amount
     from runner.providers import ModelFacts, ParameterTable
     from runner.records import Request
 

@@ -29,6 +29,10 @@ class Asked:
     at_s: float  # since the client was made
 
 
+def _nobody_asks() -> None:
+    """For requests that nobody wants to see leave."""
+
+
 Step = Reply | AttemptFailed | None  # None: no answer, ever
 
 
@@ -45,12 +49,13 @@ class ScriptedClient:
         self.in_flight = 0
         self.most_in_flight = 0
 
-    async def send(self, request: Request) -> Reply:
+    async def send(self, request: Request, leaves: Callable[[], None] = _nobody_asks) -> Reply:
         """What the script says. Raises AttemptFailed where it says so."""
         self.attempts[request.row] += 1
         now_s = self._loop.time() - self._start_s
         asked = Asked(request.row, self.attempts[request.row], now_s)
         self.sent.append(asked)
+        leaves()
         self.in_flight += 1
         self.most_in_flight = max(self.most_in_flight, self.in_flight)
         try:

@@ -25,7 +25,7 @@ from runner.limits import Limits, Pace, TokenBudget
 from runner.records import Row, Usage
 
 if TYPE_CHECKING:
-    from runner.limits import Reservation
+    from runner.limits import Admission
 
 CROWNS_A_REPLY = REPLY_TOKENS * PICO_PER_TOKEN / 1e12
 
@@ -35,23 +35,19 @@ class CountedLimits(Limits):
 
     def __init__(self, pace: Pace | None = None, per_minute: int = 10**9) -> None:
         super().__init__(pace, TokenBudget(per_minute))
-        self.open_reservations: list[Reservation | None] = []
+        self.open_admissions: list[Admission] = []
         self.settled: list[tuple[Usage | None, bool]] = []
 
-    async def admit(self, *args: object) -> Reservation | None:
-        reservation = await super().admit(*args)  # type: ignore[arg-type]  # passed on as they came
-        self.open_reservations.append(reservation)
-        return reservation
+    async def admit(self, *args: object) -> Admission:
+        admission = await super().admit(*args)  # type: ignore[arg-type]  # passed on as they came
+        self.open_admissions.append(admission)
+        return admission
 
-    def settle(
-        self, reservation: Reservation | None, usage: Usage | None, *, unknown: bool = False
-    ) -> None:
-        if any(one is reservation for one in self.open_reservations):
-            self.open_reservations = [
-                one for one in self.open_reservations if one is not reservation
-            ]
+    def settle(self, admission: Admission, usage: Usage | None, *, unknown: bool = False) -> None:
+        if any(one is admission for one in self.open_admissions):
+            self.open_admissions = [one for one in self.open_admissions if one is not admission]
             self.settled.append((usage, unknown))
-        super().settle(reservation, usage, unknown=unknown)
+        super().settle(admission, usage, unknown=unknown)
 
 
 def test_every_row_is_asked_once_and_answered() -> None:
@@ -171,7 +167,7 @@ def test_every_admission_is_settled_once_with_what_the_attempt_took() -> None:
 
     limits = on_fake_clock(work)
     known, free, unknown = (Usage(10, 5, 15), False), (None, False), (None, True)
-    assert limits.open_reservations == []
+    assert limits.open_admissions == []
     assert limits.settled[:6] == [known, free, unknown, known, unknown, unknown]
     assert limits.settled[6:] == [known] * 3
 
@@ -189,7 +185,7 @@ def test_whoever_is_admitted_when_the_run_stops_sends_nothing_and_is_settled() -
     limits, pool = on_fake_clock(work)
     assert len(pool.client.sent) == 4
     assert len(pool.results) == 4
-    assert limits.open_reservations == []
+    assert limits.open_admissions == []
     assert len(limits.settled) == 4 + 20
 
 
@@ -210,7 +206,7 @@ def test_cancelled_in_mid_send_everything_is_settled_and_what_was_kept_stays() -
     limits, pool = on_fake_clock(work)
     assert pool.asking.in_flight == 0
     assert pool.kept == list(range(30))
-    assert limits.open_reservations == []
+    assert limits.open_admissions == []
     assert limits.settled[-10:] == [(None, True)] * 10  # it may be billed
 
 

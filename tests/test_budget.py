@@ -2,10 +2,15 @@ from __future__ import annotations
 
 import asyncio
 import random
+from typing import TYPE_CHECKING
 
 import pytest
 
-from runner.budget import LEASE_STEP, MOST_AT_RISK, Account, Budget, Stake
+from runner.account import LEASE_STEP, MOST_AT_RISK, Account
+from runner.budget import Budget
+
+if TYPE_CHECKING:
+    from runner.stake import Stake
 
 MOST = 1000
 

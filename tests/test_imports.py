@@ -19,8 +19,8 @@ LAYERS: dict[str, tuple[frozenset[str], ...]] = {
         frozenset(line.split())
         for line in (
             "records event_loop together notation",
-            "errors",
-            "job tally durable",
+            "errors account",
+            "job tally durable stake",
             "providers sizing bill budget part_files lock seal_record chat_completion",
             (
                 "dataset template tokens prices pacing limits share retry verdict client health "

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 import pytest
 from crash import Crash, Killed
 
-from runner.budget import Account
+from runner.account import Account
 from runner.errors import MachineFault
 from runner.lease import Entry, Lease
 

@@ -92,11 +92,11 @@ class Watched:
         self.in_flight = 0
         self.most = 0
 
-    async def send(self, request: Request) -> Reply:
+    async def send(self, request: Request, leaves: Callable[[], None]) -> Reply:
         self.in_flight += 1
         self.most = max(self.most, self.in_flight)
         try:
-            return await self._client.send(request)
+            return await self._client.send(request, leaves)
         finally:
             self.in_flight -= 1
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import math
+from contextvars import ContextVar
 from time import monotonic
 from typing import TYPE_CHECKING, Self
 
@@ -24,7 +25,11 @@ from runner.client.way_out import find_way_out, make_room_for, open_socket, room
 from runner.errors import AttemptFailed, IncompleteReply, JobError
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from types import TracebackType
+
+    from aiohttp.abc import AbstractStreamWriter
+    from aiohttp.connector import Connection
 
     from runner.records import Reply, Request
 
@@ -35,6 +40,26 @@ _LISTING_TIMEOUT_S = 30.0
 # Below the minute after which servers and gateways commonly close idle connections: a POST on one
 # that is just being closed fails.
 _IDLE_CONNECTION_S = 30.0
+
+
+def _nobody_asks() -> None:
+    """For requests that nobody wants to see leave."""
+
+
+_leaves: ContextVar[Callable[[], None]] = ContextVar("leaves", default=_nobody_asks)
+
+
+class _Leaving(aiohttp.ClientRequest):
+    """Tells when it has a connection and goes out; a new connection takes its time before."""
+
+    async def write_bytes(
+        self,
+        writer: AbstractStreamWriter,
+        conn: Connection,
+        content_length: int | None = None,
+    ) -> None:
+        _leaves.get()()
+        await super().write_bytes(writer, conn, content_length)
 
 
 class Client:
@@ -96,6 +121,7 @@ class Client:
                 ssl=self.way_out.tls or True,
                 socket_factory=open_socket,
             ),
+            request_class=_Leaving,
             cookie_jar=aiohttp.DummyCookieJar(),
             # Deadlines take care of the rest.
             timeout=aiohttp.ClientTimeout(total=None, connect=connect_s, sock_connect=connect_s),
@@ -115,8 +141,12 @@ class Client:
             self._issuer.cancel()
         await self._session.close()
 
-    async def send(self, request: Request) -> Reply:
-        """The answer to one request. Raises AttemptFailed, and nothing else but a cancellation."""
+    async def send(self, request: Request, leaves: Callable[[], None] = _nobody_asks) -> Reply:
+        """The answer to one request. Raises AttemptFailed, and nothing else but a cancellation.
+
+        `leaves` is called when the connection is there and the request goes out.
+        """
+        _leaves.set(leaves)
         if self._stream:
             outcome = await self._ask_streamed(request.body[:-1] + _STREAM_KEYS)
         else:

@@ -17,6 +17,28 @@ if TYPE_CHECKING:
     from runner.records import Part, Request, Usage
 
 
+class Admission:
+    """Leave to send one attempt. Made by `admit`, given back to `settle`."""
+
+    __slots__ = ("_pace", "reservation")
+
+    def __init__(self, pace: Pace | None, reservation: Reservation | None) -> None:
+        self._pace = pace  # that counts on it to leave; None: no more, or never
+        self.reservation = reservation  # of tokens
+
+    def leaves(self) -> None:
+        """It goes out now; once is enough."""
+        if self._pace is not None:
+            self._pace.left()
+            self._pace = None
+
+    def stays(self) -> None:
+        """It will not go out any more, if it has not."""
+        if self._pace is not None:
+            self._pace.stayed()
+            self._pace = None
+
+
 class Limits:
     """What `admit` returns is given back to `settle` exactly once, whatever the attempt brings."""
 
@@ -25,8 +47,8 @@ class Limits:
         self.tokens = tokens
         self._part = WHOLE
 
-    async def admit(self, request: Request, prompt_tokens: int) -> Reservation | None:
-        """Wait for every budget. Returns what was set aside, to be given back to `settle`.
+    async def admit(self, request: Request, prompt_tokens: int) -> Admission:
+        """Wait for every budget. The caller says when the request `leaves`, and settles.
 
         Raises FailsRow for a request that alone is larger than a minute's tokens.
         """
@@ -40,19 +62,20 @@ class Limits:
                 try:
                     await pace.wait()
                 except BaseException:
-                    self.settle(reservation, None)
+                    self.settle(Admission(None, reservation), None)
                     raise
+            admission = Admission(pace, reservation)
             if pace is self.pace and tokens is self.tokens:
-                return reservation
-            self.settle(reservation, None)  # other limits hold by now: wait for those
+                return admission
+            self.settle(admission, None)  # other limits hold by now: wait for those
 
-    def settle(
-        self, reservation: Reservation | None, usage: Usage | None, *, unknown: bool = False
-    ) -> None:
+    def settle(self, admission: Admission, usage: Usage | None, *, unknown: bool = False) -> None:
         """Account for an attempt that has ended, answered or not.
 
         `unknown`: it may have been billed, and nobody said how much.
         """
+        admission.stays()
+        reservation = admission.reservation
         if reservation is not None:
             reservation.budget.settle(reservation, usage, unknown=unknown)
 

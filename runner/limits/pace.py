@@ -1,4 +1,16 @@
-"""Requests per second: an absolute schedule that everyone waits for in order of arrival."""
+"""Requests per second: an absolute schedule that everyone waits for in order of arrival.
+
+The schedule spaces the grants; a ledger of what really went out keeps a second's limit also where
+requests leave later than they were let through: behind a stalled event loop, or waiting for a new
+connection. Whoever was let through and has not left yet may leave at any moment, so it counts with
+what left in the last second, and together they never come to more than the limit. What happens
+after that, on the way and before the server looks, is up to the network and the server; the
+hundredth that the schedule stays below the limit is there for it.
+
+Runs that share a limit take the slots of one schedule in turn, and each keeps a ledger of its part,
+which makes up the whole with the others' whatever stalls whom. A part that grows is taken as just
+used by the run that had it, and a run that comes in lets a window pass first.
+"""
 
 from __future__ import annotations
 
@@ -15,10 +27,9 @@ from runner.records import Part
 # limit draws no 429, 100 % draws one in a hundred.
 SHARE = 0.99
 # A late timer may make up for this much, no more: a stalled process must not burst afterwards.
-CATCH_UP_S = 0.005
-# Where several runs share a limit, their slots interlace: what is later than this waits for its
-# run's next slot. So much lateness keeps a window below 101 % of the limit.
-SHARED_CATCH_UP_S = 0.02
+CATCH_UP_S = 0.02
+# Of that, what would fill a window is held back by the ledger, whose window is longer by so much.
+_WINDOW = 1.005
 # Event loops tell time by the millisecond: a timer for sooner than that would spin until it comes.
 _FINEST_TIMER_S = 0.001
 _ROUNDING = 1e-6  # of a step: the slot after a slot must not be rounded up to the one after that
@@ -62,13 +73,16 @@ class Pace:
         self.per_second = per_second  # of all runs that share it
         self.part = WHOLE
         self._step_s = 1 / (per_second * SHARE)
-        self._catch_up_s = CATCH_UP_S
         self._ramp = ramp
         self._climb: _Climb | None = None
         self._next_s = self._loop.time()
         self._waiters: deque[asyncio.Future[None]] = deque()
         self._timer: asyncio.TimerHandle | None = None
         self._open = False
+        self._begun = False
+        self._leaving = 0  # let through and not yet gone
+        self._left_s: deque[float] = deque()  # when the last ones went, as far back as a window
+        self._set_window()
 
     @property
     def waiting(self) -> int:
@@ -104,33 +118,81 @@ class Pace:
         """
         if (per_second, part) == (self.per_second, self.part):
             return
-        before_s, self._step_s = self._step_s, part.of / (per_second * SHARE)
-        self.per_second, self.part = per_second, part
-        self._catch_up_s = CATCH_UP_S if part.of == 1 else SHARED_CATCH_UP_S
         now_s = self._loop.time()
+        before_s, self._step_s = self._step_s, part.of / (per_second * SHARE)
+        is_same_rate, self.per_second, self.part = per_second == self.per_second, per_second, part
+        self._renew_ledger(now_s, is_same_rate=is_same_rate)
         from_s = now_s if self._climb is None else max(now_s, self._climb.start_s)
         left_s = max(0.0, self._next_s - from_s) * self._step_s / before_s
         self._next_s = self._in_turn(from_s + left_s)
+        if not self._begun and part.of > 1:
+            # The others made room just now, and what they sent before that fills a window.
+            self._next_s = self._in_turn(max(self._next_s, now_s + self._window_s))
         self._reset_timer()
 
     async def wait(self) -> None:
-        """Return when this caller's slot has come."""
+        """Return when this caller's slot has come; it then calls `left` or `stayed`, once."""
         if self._open:
+            self._leaving += 1
             return
+        self._begun = True
         now_s = self._loop.time()
         if self._ramp:
             self.climb_from(RAMP_FROM, RAMP_S)
         if not self._waiters and self._next_s <= now_s:
             due_s = self._due(now_s)
-            if due_s <= now_s:
+            if due_s <= now_s and self._room_s(now_s) <= now_s:
                 self._next_s = self._after(due_s)
+                self._leaving += 1
                 return
             self._next_s = due_s
         slot = self._loop.create_future()
         self._waiters.append(slot)
         if self._timer is None:
             self._set_timer()
-        await slot
+        try:
+            await slot
+        except asyncio.CancelledError:
+            if slot.done() and not slot.cancelled():
+                self.stayed()
+            raise
+
+    def left(self) -> None:
+        """Somebody who was let through is sending now."""
+        self._left_s.append(self._loop.time())
+        self.stayed()
+
+    def stayed(self) -> None:
+        """Somebody who was let through sends nothing."""
+        self._leaving -= 1
+        if self._waiters and self._timer is None:
+            self._set_timer()
+
+    def _renew_ledger(self, now_s: float, *, is_same_rate: bool) -> None:
+        most_before = self._most
+        self._set_window()
+        if not is_same_rate:
+            # What left at the old rate was right then, and keeps nobody from the new one.
+            self._left_s.clear()
+        elif self._most > most_before:
+            # What has become this run's part was used by another one until now.
+            more = self._most - most_before
+            theirs_s = [now_s - self._window_s * place / more for place in range(more)]
+            self._left_s = deque(sorted([*self._left_s, *theirs_s]))
+
+    def _set_window(self) -> None:
+        own_per_second = self.per_second / self.part.of
+        self._most = max(1, math.floor(own_per_second + _ROUNDING))
+        self._window_s = self._most / own_per_second * _WINDOW
+
+    def _room_s(self, now_s: float) -> float:
+        """When one more may leave; infinite while that depends on those who are about to."""
+        left_s, gone_s = self._left_s, now_s - self._window_s
+        while left_s and left_s[0] <= gone_s:
+            left_s.popleft()
+        if self._leaving + len(left_s) < self._most:
+            return now_s
+        return left_s[0] + self._window_s if left_s else math.inf
 
     def _after(self, slot_s: float) -> float:
         climb = self._climb
@@ -142,7 +204,7 @@ class Pace:
 
     def _due(self, now_s: float) -> float:
         """The next slot's moment, unless it is too long past to be made up for."""
-        late_s = now_s - self._catch_up_s
+        late_s = now_s - CATCH_UP_S
         return self._next_s if self._next_s >= late_s else self._in_turn(late_s)
 
     def _in_turn(self, at_s: float) -> float:
@@ -159,17 +221,20 @@ class Pace:
             self._set_timer()
 
     def _set_timer(self) -> None:
-        soonest_s = self._loop.time() + _FINEST_TIMER_S
-        self._timer = self._loop.call_at(max(self._next_s, soonest_s), self._serve)
+        now_s = self._loop.time()
+        at_s = max(self._next_s, self._room_s(now_s), now_s + _FINEST_TIMER_S)
+        if at_s < math.inf:
+            self._timer = self._loop.call_at(at_s, self._serve)
 
     def _serve(self) -> None:
         self._timer = None
         now_s = self._loop.time()
         due_s = self._due(now_s)
-        while self._waiters and due_s <= now_s:
+        while self._waiters and due_s <= now_s and self._room_s(now_s) <= now_s:
             slot = self._waiters.popleft()
             if not slot.done():  # a cancelled waiter takes no slot
                 slot.set_result(None)
+                self._leaving += 1
                 due_s = self._after(due_s)
         self._next_s = due_s
         if self._waiters:
@@ -185,3 +250,4 @@ class Pace:
             slot = self._waiters.popleft()
             if not slot.done():
                 slot.set_result(None)
+                self._leaving += 1
