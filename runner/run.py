@@ -285,7 +285,7 @@ class Course:
     def _read_ahead(
         self, batches: Iterator[Batch], thread: ThreadPoolExecutor
     ) -> asyncio.Future[Batch | None]:
-        ahead = self._loop.run_in_executor(thread, next, batches, None)
+        ahead = self._loop.run_in_executor(thread, _next, batches)
         # Looked at here too, since nobody waits for it any more once reading has been cancelled.
         ahead.add_done_callback(lambda done: done.cancelled() or done.exception())
         return ahead
@@ -299,6 +299,13 @@ class Course:
 
 def _given(value: _Limit | Literal["none"]) -> _Limit | None:
     return None if value == "none" else value
+
+
+def _next(batches: Iterator[Batch]) -> Batch | None:
+    batch = next(batches, None)
+    if batch is not None:
+        _ = batch.rows  # made here rather than on the event loop
+    return batch
 
 
 def _close(batches: Iterator[Batch]) -> None:
