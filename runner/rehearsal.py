@@ -120,20 +120,24 @@ def rehearse(
     estimated: Estimate,
     *,
     tokenizer: str | None = None,
+    price_input: float | None = None,
+    price_output: float | None = None,
     latency_s: float | None = None,
     providers_file: str | None = None,
     most_rows: int = MOST_ROWS,
-    on_progress: Callable[[int, int], None] = lambda *_: None,
+    on_progress: Callable[[int, int | None], None] | None = None,
 ) -> Rehearsal:
     """The run of `job`, with answers as long as `estimated` has them, in the middle of its range.
 
     At most `most_rows` are rehearsed, the first ones; time and cost of the rest follow from them.
-    `latency_s` is an answer's, where it was measured. Blocking. Raises JobError, DatasetError.
+    `latency_s` is an answer's, where it was measured; prices are of 1,000,000 tokens. Of several
+    models the first is rehearsed. Blocking. Raises JobError and DatasetError.
     """
-    first = min(estimated.rows, most_rows)
-    job = job.model_copy(update={"first": first, "model": job.model or None})
-    flight = prepare(job, paths, providers_file=providers_file)
-    found = estimated.models[0]
+    found, first = estimated.models[0], min(estimated.rows, most_rows)
+    changes: dict[str, Any] = {"first": first}
+    if job.model is not None:
+        changes["model"] = found.model
+    flight = prepare(job.model_copy(update=changes), paths, providers_file=providers_file)
     counting = load_tokenizer(tokenizer, family=flight.facts.tokenizer)
     answer = found.output_per_request.middle
 
@@ -148,7 +152,7 @@ def rehearse(
             mean_answer_tokens=answer,
             answer_s=lambda tokens: latency_s or answer_seconds(tokens),
         )
-        watch = _Watch(first, client, lambda rows: on_progress(rows, first))
+        watch = _Watch(first, client, on_progress or _unheard)
         course = Course(
             flight, watch, client, fill=flight.template.fill, columns=flight.template.columns,
             budget=None, say=lambda _: None,
@@ -158,6 +162,8 @@ def rehearse(
             await course.go()
         finally:
             watching.cancel()
+        if price_input is not None and price_output is not None:
+            watch.bill(price_input, price_output)
         stopped = None if course.reason is None else str(course.reason)
         took_s = time.monotonic() - began_s
         return _sum_up(flight, watch, estimated.rows, answer, stopped, took_s)
@@ -174,8 +180,10 @@ def _limits_of(flight: Preflight, model: str) -> SimulatorSettings:
 class _Watch:
     """The sink of a rehearsal: keeps sums, and how each tenth of the rows went."""
 
-    def __init__(self, rows: int, client: InProcess, heard: Callable[[int], None]) -> None:
-        self._of, self._client, self._heard = rows, client, heard
+    def __init__(
+        self, rows: int, client: InProcess, heard: Callable[[int, int | None], None]
+    ) -> None:
+        self._of, self.client, self._heard = rows, client, heard
         self._loop = asyncio.get_running_loop()
         self._closed = asyncio.Event()
         self.start_s = self.last_s = self._loop.time()
@@ -187,7 +195,6 @@ class _Watch:
         self.cost = 0.0
         self.currency: str | None = None
         self.unpriced = False
-        self.client = client
 
     def spans(self, end: int | None) -> list[range]:
         return [range(self._of if end is None else end)]
@@ -218,10 +225,10 @@ class _Watch:
         if self.rows >= self._of * (len(self.stretches) + 1) // _PARTS:
             self._end_stretch()
         if self.rows % _HEARD_EVERY_ROWS == 0:
-            self._heard(self.rows)
+            self._heard(self.rows, self._of)
 
     def _end_stretch(self) -> None:
-        client, now_s = self._client, self.last_s
+        client, now_s = self.client, self.last_s
         rows, began_s, asked, throttled, tokens = self._mark
         self._mark = (self.rows, now_s, client.asked, client.throttled, client.settled_tokens)
         if self.rows == rows:
@@ -238,6 +245,11 @@ class _Watch:
             )
         )
         self._binding.clear()
+
+    def bill(self, price_input: float, price_output: float) -> None:
+        """Bill everything at other prices, of 1,000,000 tokens."""
+        self.unpriced = False
+        self.cost = (self.prompt_tokens * price_input + self.completion_tokens * price_output) / 1e6
 
     async def look(self, course: Course) -> None:
         """Note which limit binds, until cancelled."""
@@ -286,3 +298,7 @@ def _sum_up(
         stopped=stopped,
         took_s=took_s,
     )
+
+
+def _unheard(rows: int, of: int | None) -> None:
+    del rows, of

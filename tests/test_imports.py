@@ -45,7 +45,7 @@ LAYERS: dict[str, tuple[frozenset[str], ...]] = {
         frozenset(line.split())
         for line in (
             "words options __init__",
-            "screen opening dry_run estimate_words",
+            "screen opening dry_run estimate_words rehearsal_words",
             "going",
             "consent",
             "estimate generate resume simulate status show export check control",
