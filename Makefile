@@ -35,9 +35,10 @@ format: $(INSTALLED) ## tidy the formatting and what can be mended by itself
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
 
-bench: $(INSTALLED) ## measure speed and memory beside a bare client loop
+bench: $(INSTALLED) ## measure speed and memory beside a bare client loop and the bare tokenizer
 	$(BIN)/python benchmarks/run.py
 	$(BIN)/python benchmarks/limits.py
+	$(BIN)/python benchmarks/counting.py
 
 build: $(INSTALLED) ## build the wheel into dist/
 	$(BIN)/python -m pip wheel --quiet --no-deps --wheel-dir dist .

@@ -26,6 +26,7 @@ _PRICE = click.FloatRange(min=0)
 # Flags of this command that `generate` does not have.
 _ONLY_HERE = frozenset(
     {"output_tokens", "sample", "tokenizer", "price_input", "price_output", "latency", "as_json"}
+    | {"rehearse"}
 )
 
 
@@ -57,6 +58,11 @@ _ONLY_HERE = frozenset(
     metavar="SECONDS",
     help="How long an answer takes, as measured.",
 )
+@click.option(
+    "--rehearse",
+    is_flag=True,
+    help="Go through the run on a simulated clock, against the provider's limits.",
+)
 @json_option
 @quiet_option
 @click.pass_context
@@ -74,6 +80,7 @@ def estimate(
     price_input: float | None,
     price_output: float | None,
     latency: float | None,
+    rehearse: bool,
     as_json: bool,
     quiet: bool,
     **flags: Any,
@@ -84,12 +91,15 @@ def estimate(
     nobody knows, so what depends on it is a range that says where it comes from.
     """  # fmt: skip
     from jobs.estimate_words import report_lines
+    from jobs.rehearsal_words import rehearsal_lines
     from runner import Job
     from runner import estimate as estimate_job
+    from runner import rehearse as rehearse_job
 
-    with _progress(quiet=quiet or as_json) as on_progress:
+    job, rehearsal = Job.build(merged(job_file, settings_of(flags))), None
+    with _progress("counting tokens", quiet=quiet or as_json) as on_progress:
         found = estimate_job(
-            Job.build(merged(job_file, settings_of(flags))),
+            job,
             dataset,
             models=models,
             output_tokens=output_tokens,
@@ -101,15 +111,33 @@ def estimate(
             providers_file=providers_file,
             on_progress=on_progress,
         )
+    if rehearse:
+        with _progress("rehearsing", quiet=quiet or as_json) as on_progress:
+            rehearsal = rehearse_job(
+                job,
+                dataset,
+                found,
+                tokenizer=tokenizer,
+                price_input=price_input,
+                price_output=price_output,
+                latency_s=latency,
+                providers_file=providers_file,
+                on_progress=on_progress,
+            )
     next_command = _generate_command(ctx, dataset)
     if as_json:
-        print(json.dumps({**found.to_json(), "next": next_command}, ensure_ascii=False))
-    else:
-        print("\n".join(report_lines(found, next_command)))
+        rehearsed = {} if rehearsal is None else {"rehearsal": rehearsal.to_json()}
+        told = {**found.to_json(), **rehearsed, "next": next_command}
+        print(json.dumps(told, ensure_ascii=False))
+        return
+    *lines, last = report_lines(found, next_command)
+    if rehearsal is not None:
+        lines += [*rehearsal_lines(rehearsal, found), ""]
+    print("\n".join([*lines, last]))
 
 
 @contextmanager
-def _progress(*, quiet: bool) -> Iterator[Callable[[int, int | None], None] | None]:
+def _progress(what: str, *, quiet: bool) -> Iterator[Callable[[int, int | None], None] | None]:
     """A bar on a terminal, nothing elsewhere."""
     if quiet or not sys.stderr.isatty():
         yield None
@@ -118,7 +146,7 @@ def _progress(*, quiet: bool) -> Iterator[Callable[[int, int | None], None] | No
     from rich.progress import BarColumn, MofNCompleteColumn, Progress, TimeRemainingColumn
 
     with Progress(
-        "counting tokens", BarColumn(bar_width=30), MofNCompleteColumn(), TimeRemainingColumn(),
+        what, BarColumn(bar_width=30), MofNCompleteColumn(), TimeRemainingColumn(),
         console=Console(stderr=True), transient=True,
     ) as bar:  # fmt: skip
         task = bar.add_task("", total=None)

@@ -25,6 +25,7 @@ from runner.handing import stream
 from runner.job import Job, LimitSettings, read_job_file
 from runner.preflight import Preflight, prepare
 from runner.records import Reply, Request, Result, Row, Usage
+from runner.rehearsal import Rehearsal, rehearse
 from runner.running import Run
 from runner.shown import Shown, ShownRows
 from runner.simulator import SimulatorSettings
@@ -50,6 +51,7 @@ __all__ = [
     "ProviderStopped",
     "Range",
     "Refused",
+    "Rehearsal",
     "Reply",
     "Request",
     "Result",
@@ -79,6 +81,7 @@ __all__ = [
     "prepare",
     "read_job_file",
     "read_value",
+    "rehearse",
     "run",
     "run_folder_of",
     "run_sync",

@@ -25,7 +25,7 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from typing import TYPE_CHECKING, Any, Literal, Protocol, TypeVar
 
-from runner.asking import Asking
+from runner.asking import Asking, Sender
 from runner.bill import Bill
 from runner.binding import Standing, binding
 from runner.crew import Crew
@@ -42,7 +42,6 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
     from runner.asking import Purse
-    from runner.client import Client
     from runner.control import Wanted
     from runner.dataset import Batch
     from runner.preflight import Preflight
@@ -93,6 +92,18 @@ class Sink(Protocol):
         ...
 
 
+class Provider(Sender, Protocol):
+    """Whom to ask: `runner.client.Client`, or the stand-in of a rehearsal."""
+
+    def make_room_for(self, concurrency: int) -> None:
+        """Get ready for so many at once. Raises JobError when the system forbids it."""
+        ...
+
+    def room_for(self, concurrency: int) -> int:
+        """How many at once are possible, up to so many."""
+        ...
+
+
 class Course:
     """One process's work on a job: read, ask and keep until all is done or something stops it."""
 
@@ -100,7 +111,7 @@ class Course:
         self,
         flight: Preflight,
         sink: Sink,
-        client: Client,
+        client: Provider,
         *,
         fill: Callable[[Row], Request],
         columns: frozenset[str],
@@ -285,7 +296,7 @@ class Course:
     def _read_ahead(
         self, batches: Iterator[Batch], thread: ThreadPoolExecutor
     ) -> asyncio.Future[Batch | None]:
-        ahead = self._loop.run_in_executor(thread, next, batches, None)
+        ahead = self._loop.run_in_executor(thread, _next, batches)
         # Looked at here too, since nobody waits for it any more once reading has been cancelled.
         ahead.add_done_callback(lambda done: done.cancelled() or done.exception())
         return ahead
@@ -299,6 +310,13 @@ class Course:
 
 def _given(value: _Limit | Literal["none"]) -> _Limit | None:
     return None if value == "none" else value
+
+
+def _next(batches: Iterator[Batch]) -> Batch | None:
+    batch = next(batches, None)
+    if batch is not None:
+        _ = batch.rows  # made here rather than on the event loop
+    return batch
 
 
 def _close(batches: Iterator[Batch]) -> None:

@@ -15,7 +15,6 @@ from runner.folder import RunFile, RunFolder
 from runner.job import Job
 from runner.keeping import Keeping
 from runner.part_files import read_columns
-from runner.records import Row
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable, Iterable
@@ -30,7 +29,7 @@ INPUTS = pa.table({"text": pa.array([], pa.string())}).schema
 def batch(rows: range, *, text: Callable[[int], str] = str) -> Batch:
     """Consecutive rows of the made-up dataset."""
     inputs = pa.record_batch([[text(row) for row in rows]], schema=INPUTS)
-    return Batch(rows.start, [Row(row, {}) for row in rows], inputs)
+    return Batch(rows.start, {}, inputs, {})
 
 
 async def until(condition: Callable[[], bool]) -> None:

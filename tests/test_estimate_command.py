@@ -135,3 +135,24 @@ def test_a_dear_run_without_a_terminal_is_refused_before_anything_is_made_or_sen
         # all is answered: a repetition has nothing to ask about
         assert penstock(*command, cwd=tmp_path).status == 0
         assert server.stats()["requests"] == 100
+
+
+def test_a_rehearsal_stands_beside_the_arithmetic(tmp_path: Path) -> None:
+    ended = penstock(
+        "estimate", PARQUET, "--job", JOB, "--rehearse", cwd=tmp_path, DASHSCOPE_API_KEY=""
+    )
+    assert ended.status == 0
+    assert ended.err == ""
+    assert "rehearsal of qwen-plus, on a simulated clock" in ended.out
+    assert "by arithmetic" in ended.out
+    assert "limited by" in ended.out
+    assert "--rehearse" not in ended.out.splitlines()[-1]
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_rehearsal_in_json_has_every_figure() -> None:
+    rehearsal = found(PARQUET, "--job", JOB, "--rehearse")["rehearsal"]
+    assert rehearsal["rows"] == rehearsal["of_rows"] == 40
+    assert sum(stretch["rows"] for stretch in rehearsal["course"]) == 40
+    assert rehearsal["time_s"] > 0
+    assert rehearsal["stopped"] is None

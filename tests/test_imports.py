@@ -18,7 +18,7 @@ LAYERS: dict[str, tuple[frozenset[str], ...]] = {
     "runner": tuple(
         frozenset(line.split())
         for line in (
-            "records event_loop together notation",
+            "records event_loop together notation simulated_clock",
             "errors account",
             "job tally durable stake",
             "providers sizing bill budget part_files lock seal_record chat_completion",
@@ -36,7 +36,7 @@ LAYERS: dict[str, tuple[frozenset[str], ...]] = {
             "asking budget_notes",
             "run",
             "controlled",
-            "handing running",
+            "handing running rehearsal",
             "begin",
             "__init__",
         )
@@ -45,7 +45,7 @@ LAYERS: dict[str, tuple[frozenset[str], ...]] = {
         frozenset(line.split())
         for line in (
             "words options __init__",
-            "screen opening dry_run estimate_words",
+            "screen opening dry_run estimate_words rehearsal_words",
             "going",
             "consent",
             "estimate generate resume simulate status show export check control",
@@ -73,6 +73,7 @@ PUBLIC_NAMES: list[str] = [
     "ProviderStopped",
     "Range",
     "Refused",
+    "Rehearsal",
     "Reply",
     "Request",
     "Result",
@@ -102,6 +103,7 @@ PUBLIC_NAMES: list[str] = [
     "prepare",
     "read_job_file",
     "read_value",
+    "rehearse",
     "run",
     "run_folder_of",
     "run_sync",

@@ -1,16 +1,19 @@
 from __future__ import annotations
 
 from random import Random
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import orjson
 import pytest
 
+from runner.dataset import make_rows
 from runner.errors import FailsRow
-from runner.estimate.prompt_census import Census, Counting, by_bytes, by_tokenizer
+from runner.estimate.prompt_census import Alike, Census, Chunk, Counting, by_bytes, by_tokenizer
 from runner.estimate.prompt_reading import Kind
+from runner.job import Job
 from runner.records import Request, Row
-from runner.tokens import guess_tokens, prompt_tokens
+from runner.template import compile_template
+from runner.tokens import guess_tokens, load_tokenizer, prompt_tokens
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -97,3 +100,58 @@ def test_a_weighed_sum_is_the_sum_over_single_requests_and_so_are_its_squares() 
     each = [3.0 * tokens + 10.0 for tokens in (16, 17, 18)]
     assert weighed.total == sum(each)
     assert weighed.squares == sum(one * one for one in each)
+
+
+SYSTEM = "Be brief."
+TOOL = {"type": "function", "function": {"name": "f", "parameters": {"type": "object"}}}
+HOSTILE: list[object] = [
+    "a b c", "{}", '","role":"user', "<|im_end|>", "e\u0301te\u0301 \ufb01", "水往低处流",
+    "😀 👩‍👩‍👧",
+    "line\r\nbreak\u2028", "\x00", " x " * 40, "7" * 90, None, 12, b"bytes",
+]  # fmt: skip
+FAILING: list[object] = ["", "  \n", "\ud83d", b"\xff", ["list"], {"a": 1}]
+
+
+@pytest.mark.parametrize(
+    "prompt", ["{{ text }}", "Say: {{ text }}!", " {{ text }}", "{{ text }}{{ n }}"]
+)
+@pytest.mark.parametrize("more", [{}, {"system": SYSTEM}, {"params": {"tools": [TOOL], "n": 2}}])
+@pytest.mark.parametrize("seed", range(3))
+def test_counting_by_column_finds_what_looking_at_each_row_finds(
+    prompt: str, more: dict[str, Any], seed: int
+) -> None:
+    tokenizer = load_tokenizer("qwen")
+    template = compile_template(
+        Job.build({"prompt": prompt, "model": "m", **more}), ["text", "n"], default_model=None
+    )
+    assert template.by_column is not None
+    alike = Alike(template.by_column.fill, tokenizer)
+    counting = Counting(template.fill, by_tokenizer(tokenizer), [14, 20, 60], alike)
+    plain = Counting(template.fill, by_tokenizer(tokenizer), [14, 20, 60])
+    dice = Random(seed)
+    kinds = [HOSTILE, HOSTILE, [*HOSTILE, *FAILING]]
+    for turn in range(9):
+        texts = dice.choices(kinds[turn % 3], k=8)
+        flaws = {3: "no row"} if turn % 4 == 3 else {}
+        cells: dict[str, list[Any]] = {
+            "text": texts,
+            "n": [dice.choice([1, None, "x"]) for _ in texts],
+        }
+        chunk = Chunk(range(turn * 8, turn * 8 + 8), cells, flaws)
+        assert counting.count_chunk(chunk) == plain.count(make_rows(*chunk)), (seed, turn)
+
+
+def test_by_column_no_request_is_made_but_the_first() -> None:
+    template = compile_template(Job(prompt="{{ text }}", model="m"), ["text"], default_model=None)
+    assert template.by_column is not None
+    made: list[int] = []
+
+    def counted(row: Row) -> Request:
+        made.append(row.index)
+        return template.fill(row)
+
+    alike = Alike(template.by_column.fill, Words())
+    counting = Counting(counted, by_tokenizer(Words()), [], alike)
+    for at in range(0, 40, 10):
+        counting.count_chunk(Chunk(range(at, at + 10), {"text": ["a b"] * 10}, {}))
+    assert set(made) == set(range(10))

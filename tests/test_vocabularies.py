@@ -3,6 +3,7 @@ from __future__ import annotations
 import base64
 import random
 import unicodedata
+from gettext import GNUTranslations
 from importlib import import_module
 from importlib.util import find_spec
 from itertools import pairwise
@@ -104,8 +105,38 @@ def sentences(source: random.Random, count: int) -> list[str]:
     return made
 
 
+def translations() -> list[str]:
+    """Sentences that people wrote in some ninety languages and twenty scripts: Django's messages.
+
+    Django is a test's dependency for these alone.
+    """
+    spec = find_spec("django")
+    assert spec is not None
+    assert spec.submodule_search_locations
+    found: set[str] = set()
+    for file in sorted(Path(spec.submodule_search_locations[0]).rglob("*.mo")):
+        with file.open("rb") as opened:
+            catalog: dict[Any, str] = vars(GNUTranslations(opened))["_catalog"]
+        found.update(text for text in catalog.values() if " " in text or len(text) > 12)
+    return sorted(found)
+
+
 @pytest.mark.parametrize("seed", [20261124])
-def test_ten_thousand_sentences_agree_with_byte_pair_encoding_as_defined(
+def test_ten_thousand_real_sentences_agree_with_byte_pair_encoding_as_defined(
+    reference: Reference, seed: int
+) -> None:
+    texts = random.Random(seed).sample(translations(), 10_000)
+    scripts = {unicodedata.name(sign).split()[0] for sign in "".join(texts) if sign.isalpha()}
+    assert {"LATIN", "CYRILLIC", "ARABIC", "DEVANAGARI", "THAI", "HANGUL", "CJK"} < scripts
+    encoding, _ = vocabularies._encoding(vocabulary())
+    for text in texts:
+        normal = unicodedata.normalize("NFC", text)
+        assert encoding.encode_ordinary(normal) == reference.encode(text), (seed, text)
+    assert load_tokenizer("qwen").count(texts) == [len(reference.encode(text)) for text in texts]
+
+
+@pytest.mark.parametrize("seed", [20261124])
+def test_ten_thousand_mixed_sentences_agree_with_byte_pair_encoding_as_defined(
     reference: Reference, seed: int
 ) -> None:
     texts = sentences(random.Random(seed), 10_000)

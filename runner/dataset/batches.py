@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from bisect import bisect_right
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from itertools import islice
 from typing import TYPE_CHECKING, Any, Generic, TypeVar, cast
 
@@ -31,11 +31,25 @@ RecordT = TypeVar("RecordT", bound="tuple[Any, str | bytes, int]")
 
 @dataclass(frozen=True, slots=True)
 class Batch:
-    """Consecutive rows. Made by `dataset`, consumed by `run` and `output`."""
+    """Consecutive rows. Made by `dataset`, consumed by `run`, `output` and `estimate`."""
 
     start: int  # position of its first row
-    rows: list[Row]  # from `start` on; cells hold just the columns asked for
+    cells: Mapping[str, Sequence[Any]]  # by column, just those asked for
     inputs: pa.RecordBatch  # the same rows, the columns to keep, typed as they came
+    flaws: Mapping[int, str]  # by offset, which rows are none, and why; their cells mean nothing
+    _rows: list[Row] = field(default_factory=list, init=False, repr=False, compare=False)
+
+    def __len__(self) -> int:
+        return self.inputs.num_rows
+
+    @property
+    def rows(self) -> list[Row]:
+        """From `start` on, made when first asked for; a flawed row's cells are all ""."""
+        if not self._rows:
+            self._rows.extend(
+                make_rows(range(self.start, self.start + len(self)), self.cells, self.flaws)
+            )
+        return self._rows
 
 
 class Spans:
@@ -96,30 +110,34 @@ class Cursor(Generic[RecordT]):
         return taken
 
 
+def make_rows(
+    positions: Sequence[int], cells: Mapping[str, Sequence[Any]], flaws: Mapping[int, str]
+) -> list[Row]:
+    """Rows from column-wise cells; `flaws` tells, by offset, which of them are none, and why."""
+    names = tuple(cells)
+    if names:
+        rows = [
+            Row(index, dict(zip(names, values, strict=True)))
+            for index, values in zip(positions, zip(*cells.values(), strict=True), strict=True)
+        ]
+    else:
+        rows = [Row(index, {}) for index in positions]
+    for offset, flaw in flaws.items():
+        rows[offset] = Row(positions[offset], dict.fromkeys(names, ""), flaw)
+    return rows
+
+
 def make_batch(
     start: int,
     cells: Mapping[str, Sequence[Any]],
     inputs: pa.RecordBatch,
     flaws: Mapping[int, str],
 ) -> Batch:
-    """A batch of column-wise cells. `flaws` tells, by offset, which rows are none, and why.
-
-    A flawed row's cells are all "", its inputs null.
-    """
-    names = tuple(cells)
-    if names:
-        rows = [
-            Row(index, dict(zip(names, values, strict=True)))
-            for index, values in enumerate(zip(*cells.values(), strict=True), start)
-        ]
-    else:
-        rows = [Row(index, {}) for index in range(start, start + inputs.num_rows)]
+    """A batch of column-wise cells. A flawed row's inputs are null."""
     if flaws:
-        for offset, flaw in flaws.items():
-            rows[offset] = Row(start + offset, dict.fromkeys(names, ""), flaw)
-        kept = [None if offset in flaws else offset for offset in range(len(rows))]
+        kept = [None if offset in flaws else offset for offset in range(inputs.num_rows)]
         inputs = inputs.take(pa.array(kept, pa.int64()))
-    return Batch(start, rows, inputs)
+    return Batch(start, cells, inputs, flaws)
 
 
 def record_batch(arrays: list[pa.Array[Any]], schema: pa.Schema, rows: int) -> pa.RecordBatch:

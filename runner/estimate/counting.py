@@ -23,9 +23,8 @@ from queue import SimpleQueue
 from typing import IO, TYPE_CHECKING, Any
 
 from runner.errors import MachineFault
-from runner.estimate.prompt_census import Census, Counting, by_tokenizer
+from runner.estimate.prompt_census import Alike, Census, Chunk, Counting, by_tokenizer
 from runner.preflight import prepare
-from runner.records import Row
 from runner.tokens import load_tokenizer
 
 if TYPE_CHECKING:
@@ -55,8 +54,12 @@ class Plan:
     def begin(self) -> Counting:
         """The counting that this describes, with all that a run would check in a row."""
         flight = prepare(self.job, self.paths, providers_file=self.providers_file)
-        measure = by_tokenizer(load_tokenizer(self.tokenizer))
-        return Counting(flight.template.fill, measure, self.bounds)
+        template = flight.template
+        tokenizer = load_tokenizer(self.tokenizer)
+        alike = None
+        if template.by_column is not None:
+            alike = Alike(template.by_column.fill, tokenizer)
+        return Counting(template.fill, by_tokenizer(tokenizer), self.bounds, alike)
 
 
 def count_prompts(
@@ -81,30 +84,47 @@ def _cores() -> Sequence[int]:
     return range(os.cpu_count() or 1)
 
 
-def _chunks(batches: Iterable[Batch]) -> Iterator[list[Row]]:
+def _chunks(batches: Iterable[Batch]) -> Iterator[Chunk]:
     """Batches as they come; those of a sample, of a row each, together."""
-    rows: list[Row] = []
+    waiting: list[Batch] = []
+    rows = 0
     for batch in batches:
-        rows += batch.rows
-        if len(rows) >= CHUNK_ROWS // 2:
-            yield rows
-            rows = []
-    if rows:
-        yield rows
+        waiting.append(batch)
+        rows += len(batch)
+        if rows >= CHUNK_ROWS // 2:
+            yield _joined(waiting)
+            waiting, rows = [], 0
+    if waiting:
+        yield _joined(waiting)
 
 
-def _counted_here(plan: Plan, chunks: Iterator[list[Row]], processes: int) -> Iterator[Census]:
+def _joined(batches: list[Batch]) -> Chunk:
+    if len(batches) == 1:
+        batch = batches[0]
+        return Chunk(range(batch.start, batch.start + len(batch)), batch.cells, batch.flaws)
+    positions: list[int] = []
+    cells: dict[str, list[Any]] = {name: [] for name in batches[0].cells}
+    flaws: dict[int, str] = {}
+    for batch in batches:
+        flaws.update({len(positions) + offset: flaw for offset, flaw in batch.flaws.items()})
+        positions += range(batch.start, batch.start + len(batch))
+        for name in cells:
+            cells[name] += batch.cells[name]
+    return Chunk(positions, cells, flaws)
+
+
+def _counted_here(plan: Plan, chunks: Iterator[Chunk], processes: int) -> Iterator[Census]:
     del processes
     counting = plan.begin()
-    for rows in chunks:
-        yield counting.count(rows)
+    for chunk in chunks:
+        yield counting.count_chunk(chunk)
 
 
-def _counted_elsewhere(plan: Plan, chunks: Iterator[list[Row]], processes: int) -> Iterator[Census]:
+def _counted_elsewhere(plan: Plan, chunks: Iterator[Chunk], processes: int) -> Iterator[Census]:
     with _crew(plan, processes) as crew:
         pending: deque[Future[Census]] = deque()
-        for rows in chunks:
-            pending.append(crew.count(rows))
+        for chunk in chunks:
+            pending.append(crew.count(chunk))
             if len(pending) > processes * _AHEAD:
                 yield pending.popleft().result()
         while pending:
@@ -120,15 +140,13 @@ class _Crew:
             self._idle.put(worker)
         self.threads = ThreadPoolExecutor(len(workers), thread_name_prefix="penstock-count")
 
-    def count(self, rows: list[Row]) -> Future[Census]:
-        names = tuple(rows[0].cells)
-        packed = [(row.index, tuple(row.cells.values()), row.flaw) for row in rows]
-        return self.threads.submit(self._ask, names, packed)
+    def count(self, chunk: Chunk) -> Future[Census]:
+        return self.threads.submit(self._ask, chunk)
 
-    def _ask(self, *question: Any) -> Census:
+    def _ask(self, chunk: Chunk) -> Census:
         worker = self._idle.get()
         try:
-            _send(worker.stdin, question)
+            _send(worker.stdin, chunk)
             answer = _receive(worker.stdout)
         except (OSError, EOFError):
             raise MachineFault(
@@ -177,12 +195,7 @@ def serve() -> None:
     gc.disable()  # nothing here forms cycles, and looking for them costs a tenth
     try:
         while True:
-            names, packed = _receive(source)
-            rows = [
-                Row(index, dict(zip(names, cells, strict=True)), flaw)
-                for index, cells, flaw in packed
-            ]
-            _send(sink, counting.count(rows))
+            _send(sink, counting.count_chunk(_receive(source)))
     except (EOFError, BrokenPipeError):
         return
 

@@ -8,8 +8,9 @@ from __future__ import annotations
 
 from bisect import bisect_left, bisect_right
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, NamedTuple
 
+from runner.dataset import make_rows
 from runner.errors import FailsRow
 from runner.estimate.prompt_reading import PromptReader
 from runner.estimate.row_sample import Weighed
@@ -17,12 +18,13 @@ from runner.tally import Failure
 from runner.tokens import guess_tokens
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Sequence
+    from collections.abc import Callable, Iterable, Mapping, Sequence
 
     from runner.estimate.prompt_reading import Kind, Prompt
     from runner.records import Request, Row
     from runner.tokens import Tokenizer
 
+    FillByColumn = Callable[[Mapping[str, Sequence[Any]]], list[str] | None]
     # Requests and their prompts -> tokens of each prompt
     Measure = Callable[[Sequence[Request], Sequence[Prompt]], list[int]]
 
@@ -95,22 +97,87 @@ class Census:
             self.inexact[part] = self.inexact.get(part, 0) + requests
 
 
+class Chunk(NamedTuple):
+    """Rows by column, as they travel to the process that counts them."""
+
+    positions: Sequence[int]  # of each row in the dataset
+    cells: Mapping[str, Sequence[Any]]  # by column
+    flaws: Mapping[int, str]  # by offset, which rows are none, and why
+
+
+class Alike:
+    """Requests of which one text alone differs: counted by that text, without a body.
+
+    `fill` gives the texts of rows by column, or None where rows must be looked at one by one.
+    """
+
+    def __init__(self, fill: FillByColumn, tokenizer: Tokenizer) -> None:
+        self._fill = fill
+        self._tokenizer = tokenizer
+        self._rest: Prompt | None = None  # any of the requests; None before one has been seen
+        self._rest_tokens = 0  # of all but the text that differs
+
+    def learn(self, chunk: Chunk, fill: Callable[[Row], Request]) -> None:
+        """See the first request among some rows, if there is one."""
+        for offset, position in enumerate(chunk.positions):
+            cells = {name: column[offset : offset + 1] for name, column in chunk.cells.items()}
+            texts = None if offset in chunk.flaws else self._fill(cells)
+            if texts is not None:
+                request = fill(make_rows([position], cells, {})[0])
+                prompt = PromptReader().read(request)
+                whole = prompt.around + sum(self._tokenizer.count(prompt.texts))
+                self._rest = prompt
+                self._rest_tokens = whole - self._tokenizer.count(texts)[0]
+                return
+
+    def measure(self, chunk: Chunk) -> tuple[Prompt, list[int]] | None:
+        """What the requests of rows have in common, and the tokens of each; None: look at each."""
+        if self._rest is None or chunk.flaws:
+            return None
+        texts = self._fill(chunk.cells)
+        if texts is None:
+            return None
+        rest = self._rest_tokens
+        return self._rest, [rest + tokens for tokens in self._tokenizer.count(texts)]
+
+
 class Counting:
     """Fills the template for rows and counts their prompts.
 
     `bounds` are prompt lengths, ascending: requests up to the first, the second and so on are
-    counted apart, the longer ones as the last.
+    counted apart, the longer ones as the last. With `alike` rows are filled by column where that
+    finds the same.
     """
 
     def __init__(
-        self, fill: Callable[[Row], Request], measure: Measure, bounds: Sequence[int]
+        self,
+        fill: Callable[[Row], Request],
+        measure: Measure,
+        bounds: Sequence[int],
+        alike: Alike | None = None,
     ) -> None:
         self._fill = fill
         self._measure = measure
         self._bounds = list(bounds)
+        self._alike = alike
+
+    def count_chunk(self, chunk: Chunk) -> Census:
+        """The census of some rows, by column where that may be done."""
+        found = self._alike.measure(chunk) if self._alike is not None else None
+        if found is not None:
+            return self._count_alike(*found)
+        if self._alike is not None:
+            self._alike.learn(chunk, self._fill)
+        return self.count(make_rows(*chunk))
+
+    def _count_alike(self, prompt: Prompt, tokens: list[int]) -> Census:
+        census = Census(rows=len(tokens), longest=max(tokens, default=0))
+        census.inexact = dict.fromkeys(prompt.inexact, len(tokens))
+        self._add(census, prompt.kind, tokens)
+        return census
 
     def count(self, rows: Iterable[Row]) -> Census:
-        """The census of some rows."""
+        """The census of rows, looked at one by one."""
         census = Census()
         requests: list[Request] = []
         for row in rows:

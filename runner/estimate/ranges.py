@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 
 
@@ -23,3 +24,10 @@ class Range:
         if digits:
             return {"low": round(self.low, digits), "high": round(self.high, digits)}
         return {"low": round(self.low), "high": round(self.high)}
+
+    @property
+    def middle(self) -> float:
+        """Between the two: as many times `low` as `high` is of it, where `low` is not 0."""
+        if self.low <= 0:
+            return (self.low + self.high) / 2
+        return math.sqrt(self.low * self.high)

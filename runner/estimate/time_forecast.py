@@ -117,6 +117,11 @@ def forecast_time(
     )
 
 
+def answer_seconds(tokens: float) -> float:
+    """How long an answer of so many tokens takes, in the middle of what is assumed."""
+    return _FIRST_TOKEN_S.middle + tokens / _TOKENS_PER_S.middle
+
+
 def _pace(
     load: Load,
     per_second: float,

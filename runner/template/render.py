@@ -25,6 +25,17 @@ _LISTED_COLUMNS = 40  # of a table with hundreds, so that the message stays read
 
 
 @dataclass(frozen=True, slots=True)
+class Plain:
+    """A text of which nothing varies but whole cells: literals[0], a cell, literals[1] and so on.
+
+    Made by `compile_text`, consumed by `by_column`.
+    """
+
+    literals: tuple[str, ...]  # one more than there are columns
+    columns: tuple[str, ...]  # in the order in which they stand; one may stand twice
+
+
+@dataclass(frozen=True, slots=True)
 class Rendering:
     """One compiled template. Made by `compile_text`, consumed by `runner.template`."""
 
@@ -32,6 +43,7 @@ class Rendering:
     constant: str | None  # its text, where it reads no column
     literal: str  # what of it stands there whatever the cells hold, or may: all that is no variable
     render: Callable[[Mapping[str, Any]], str]  # raises FailsRow: "template"
+    plain: Plain | None  # the same, where nothing but columns stands between fixed texts
 
 
 def compile_text(text: str, *, flag: str, columns: Sequence[str]) -> Rendering:
@@ -58,9 +70,9 @@ def compile_text(text: str, *, flag: str, columns: Sequence[str]) -> Rendering:
     render = _renderer(template, tree, flag, has_row=_ROW in names and _ROW not in columns)
     literal = "".join(data.data for data in tree.find_all(nodes.TemplateData))
     if needed:
-        return Rendering(needed, None, literal, render)
+        return Rendering(needed, None, literal, render, _plain(tree, columns))
     try:
-        return Rendering(needed, render({}), literal, render)
+        return Rendering(needed, render({}), literal, render, None)
     except FailsRow as error:
         raise JobError(error.message) from None
 
@@ -115,6 +127,33 @@ def _renderer(
             raise FailsRow("template", f"{flag} cannot be filled: {error}") from None
 
     return render
+
+
+def _plain(tree: nodes.Template, columns: Sequence[str]) -> Plain | None:
+    literals, names = [""], []
+    for output in tree.body:
+        if not isinstance(output, nodes.Output):
+            return None
+        for node in output.nodes:
+            if isinstance(node, nodes.TemplateData):
+                literals[-1] += node.data
+            elif (name := _column_of(node, columns)) is not None:
+                names.append(name)
+                literals.append("")
+            else:
+                return None
+    return Plain(tuple(literals), tuple(names))
+
+
+def _column_of(node: nodes.Node, columns: Sequence[str]) -> str | None:
+    """The column that an expression is, without anything done to it."""
+    if isinstance(node, nodes.Name):
+        return node.name if node.name in columns else None
+    if not isinstance(node, nodes.Getitem) or not isinstance(node.arg, nodes.Const):
+        return None
+    through_row = isinstance(node.node, nodes.Name) and node.node.name == _ROW
+    name = node.arg.value
+    return name if through_row and isinstance(name, str) and _ROW not in columns else None
 
 
 def _columns_read(

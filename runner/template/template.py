@@ -17,7 +17,8 @@ import orjson
 
 from runner.errors import FailsRow, JobError
 from runner.records import Request, Row
-from runner.template.render import compile_text, list_columns
+from runner.template.by_column import ByColumn
+from runner.template.render import Plain, compile_text, list_columns
 from runner.template.row_params import compile_row_params
 from runner.template.writers import (
     prompt_column,
@@ -55,6 +56,7 @@ class Template:
     describe: str  # one line for the start of a run: where the prompts come from
     says_json: bool | None  # whether a message has the word JSON; None: only the rows know
     whole_requests: bool  # whether rows may bring parameters that the job does not name
+    by_column: ByColumn | None  # where requests differ in their last message's text alone
     _write: Writer
 
     def fill(self, row: Row) -> Request:
@@ -132,6 +134,7 @@ class _Source:
     describe: str
     prompt: Rendering | None  # None: the column's own text or messages
     write: Writer
+    plain: Plain | None = None
 
 
 def _source(
@@ -148,13 +151,15 @@ def _source(
     if prompt is None:
         write = write_from_prompt(model, prompt_column, system, tail)
         describe = "the column prompt, as the user message"
-        return _Source(frozenset({"prompt"}), describe, None, write)
+        plain = Plain(("", ""), ("prompt",))
+        return _Source(frozenset({"prompt"}), describe, None, write, plain)
     template = compile_text(prompt, flag="-p/--prompt", columns=columns)
     if template.constant is not None and not template.constant.strip():
         raise JobError("-p/--prompt: the template is blank; there would be nothing to ask")
     over = ", ".join(sorted(template.columns)) or "no column: every row asks the same"
     write = write_from_prompt(model, template.render, system, tail)
-    return _Source(template.columns, f"prompt template over {over}", template, write)
+    describe = f"prompt template over {over}"
+    return _Source(template.columns, describe, template, write, template.plain)
 
 
 def _assemble(
@@ -173,7 +178,9 @@ def _assemble(
         describe += f"; parameters from columns: {own.describe}"
         columns |= own.columns
     says_json = _says_json(source.prompt, system)
-    return Template(columns, describe, says_json, whole_requests, source.write)
+    varies_alone = own is None and (system is None or system.constant is not None)
+    by_column = ByColumn(source.plain) if source.plain is not None and varies_alone else None
+    return Template(columns, describe, says_json, whole_requests, by_column, source.write)
 
 
 def _says_json(prompt: Rendering | None, system: Rendering | None) -> bool | None:

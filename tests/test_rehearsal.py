@@ -1,0 +1,104 @@
+"""Does a rehearsal forecast what the limits do to a run?"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+
+from runner import Job, Rehearsal, estimate, rehearse
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+ROWS = 1200
+PER_SECOND = 10  # of qwen-plus in Singapore
+
+
+@pytest.fixture(scope="module")
+def dataset(tmp_path_factory: pytest.TempPathFactory) -> str:
+    path = tmp_path_factory.mktemp("rehearsal") / "x.parquet"
+    pq.write_table(
+        pa.table({"prompt": [f"question {at}: " + "word " * 80 for at in range(ROWS)]}), path
+    )
+    return str(path)
+
+
+def rehearsed(dataset: str, *, most_rows: int = 10**6, **settings: Any) -> Rehearsal:
+    job = Job.build({"prompt": "{{ prompt }}", **settings})
+    found = estimate(job, [dataset], output_tokens="100")
+    return rehearse(job, [dataset], found, most_rows=most_rows)
+
+
+def test_a_run_within_the_limits_is_not_throttled_and_takes_its_pace(dataset: str) -> None:
+    found = rehearsed(dataset, limits={"qps": 5})
+    assert (found.rows, found.throttled, found.failed, found.stopped) == (ROWS, 0, 0, None)
+    assert found.attempts == ROWS
+    assert ROWS / 5 < found.seconds < ROWS / 5 * 1.15
+    assert {stretch.limited_by for stretch in found.stretches} == {"pace"}
+    assert len(found.stretches) == 10
+    assert sum(stretch.rows for stretch in found.stretches) == ROWS
+
+
+def test_a_run_that_asks_for_more_than_the_account_has_is_throttled_down_to_it(
+    dataset: str,
+) -> None:
+    found = rehearsed(dataset, limits={"qps": 30})
+    assert found.failed == 0
+    assert found.throttled > ROWS / 10
+    assert found.attempts == ROWS + found.throttled
+    assert found.seconds > ROWS / PER_SECOND  # where arithmetic has a third of it
+    assert all(stretch.throttled_share > 0 for stretch in found.stretches)
+
+
+def test_tokens_bind_where_they_are_scarce(dataset: str) -> None:
+    found = rehearsed(dataset, limits={"qps": 10, "tpm": 60_000})
+    middle = found.stretches[3:8]
+    assert {stretch.limited_by for stretch in middle} == {"tokens"}
+    tokens = sum(one.tokens_per_minute * one.seconds / 60 for one in middle)
+    assert 50_000 < tokens / sum(one.seconds for one in middle) * 60 < 61_000
+
+
+def test_few_workers_bind(dataset: str) -> None:
+    found = rehearsed(dataset, limits={"qps": 10, "concurrency": 4})
+    assert {stretch.limited_by for stretch in found.stretches[:-1]} == {"workers"}
+
+
+def test_the_same_rehearsal_goes_the_same_way(dataset: str) -> None:
+    one, other = (rehearsed(dataset, limits={"qps": 5}).to_json() for _ in range(2))
+    del one["speedup"], other["speedup"]
+    assert one == other
+
+
+def test_a_part_is_scaled_to_the_whole(dataset: str) -> None:
+    whole = rehearsed(dataset, limits={"qps": 5})
+    part = rehearsed(dataset, limits={"qps": 5}, most_rows=300)
+    assert (part.rows, part.of_rows) == (300, ROWS)
+    assert part.rehearsed_s < part.seconds
+    assert part.seconds == pytest.approx(whole.seconds, rel=0.1)
+    assert part.cost == pytest.approx(whole.cost, rel=0.1)
+
+
+def test_the_cost_is_that_of_the_tokens_and_lies_in_the_estimate(dataset: str) -> None:
+    job = Job.build({"prompt": "{{ prompt }}", "limits": {"qps": 5}})
+    estimated = estimate(job, [dataset], output_tokens="100")
+    found = rehearse(job, [dataset], estimated)
+    money = estimated.models[0].money
+    assert money is not None
+    assert found.cost is not None
+    assert found.currency == "USD"
+    assert found.prompt_tokens == estimated.models[0].prompt_tokens.low
+    assert money.total.low < found.cost < money.total.high
+    own = rehearse(job, [dataset], estimated, price_input=1.0, price_output=2.0)
+    assert own.cost == pytest.approx((own.prompt_tokens + 2 * own.completion_tokens) / 1e6)
+
+
+def test_it_writes_nothing_and_needs_no_key(
+    dataset: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.delenv("DASHSCOPE_API_KEY", raising=False)
+    assert rehearsed(dataset, limits={"qps": 9}, most_rows=50).rows == 50
+    assert list(tmp_path.iterdir()) == []
