@@ -157,7 +157,8 @@ class Client:
                 try:
                     return await read_answer(response, self._route, started_s)
                 finally:
-                    response.release()
+                    if not response.closed:  # as it is once it has been read to its end
+                        response.release()
         except FOREIGN as error:
             return await self._before_answer(error)
 

@@ -48,6 +48,14 @@ class _WholeRequest(aiohttp.ClientRequest):
         if self.headers is not self.same_headers:
             super().update_transfer_encoding()
 
+    def update_content_encoding(self, data: Any) -> None:
+        if self.headers is not self.same_headers:
+            super().update_content_encoding(data)
+
+    def update_expect_continue(self, expect: bool = False) -> None:  # noqa: FBT001, FBT002 - aiohttp's
+        if self.headers is not self.same_headers:
+            super().update_expect_continue(expect)
+
     async def send(self, conn: Connection) -> aiohttp.ClientResponse:
         body, protocol = self._whole, conn.protocol
         if body is None or protocol is None:
