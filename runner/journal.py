@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any
 
 import orjson
 
-from runner.durable import faults, fsync_folder, write_all
+from runner.durable import faults, fsync_folder, machine_fault, write_all
 from runner.errors import MachineFault
 from runner.records import Result
 
@@ -162,8 +162,10 @@ class Journal:
             handle = self._handles.get(block)
             if handle is None:
                 handle = self._open(block)
-            with faults("write", self.path(block)):
+            try:  # not `faults`, whose path and context are made whether they are needed or not
                 write_all(handle, line)
+            except OSError as error:
+                raise machine_fault("write", self.path(block), error) from error
         except MachineFault as fault:
             self._fault = fault
             raise

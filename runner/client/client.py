@@ -22,6 +22,7 @@ from runner.client.following import Following
 from runner.client.foreign import FOREIGN, Route, before_answer, is_certificate_error
 from runner.client.reply import load_json
 from runner.client.way_out import find_way_out, make_room_for, open_socket, room_for
+from runner.client.whole_request import whole_requests
 from runner.errors import AttemptFailed, IncompleteReply, JobError
 
 if TYPE_CHECKING:
@@ -113,8 +114,12 @@ class Client:
         shortest_s = min(self._route.first_chunk_s, self._route.idle_s)
         self._deadlines = Deadlines(tick_s=min(1.0, shortest_s / 10))
         connect_s = self._route.connect_timeout_s
+        plain_proxied = self.way_out.proxy is not None and self._url.scheme == "http"
         self._session = aiohttp.ClientSession(
-            headers=self._headers,
+            headers=self._headers if plain_proxied else None,
+            request_class=aiohttp.ClientRequest
+            if plain_proxied
+            else whole_requests(self._url, self._headers),
             connector=aiohttp.TCPConnector(
                 limit=0,  # the workers are the limit
                 keepalive_timeout=_IDLE_CONNECTION_S,
@@ -182,7 +187,8 @@ class Client:
                 try:
                     return await read_answer(response, self._route, started_s)
                 finally:
-                    response.release()
+                    if not response.closed:  # as it is once it has been read to its end
+                        response.release()
         except FOREIGN as error:
             return await self._before_answer(error)
 
@@ -208,7 +214,9 @@ class Client:
     async def _ask_listing(self) -> list[str] | AttemptFailed:
         try:
             with self._deadlines.within(_LISTING_TIMEOUT_S):
-                response = await self._session.get(self._models_url, allow_redirects=False)
+                response = await self._session.get(
+                    self._models_url, headers=self._headers, allow_redirects=False
+                )
                 try:
                     if not 200 <= response.status < 300:
                         return await read_error(response, self._route)

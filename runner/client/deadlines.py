@@ -28,13 +28,8 @@ class Deadlines:
         """A block that raises TimeoutError in the task that runs it, once `seconds` have passed."""
         return Deadline(self, self._loop.time() + seconds)
 
-    def _watch(self, deadline: Deadline) -> None:
-        self._open.add(deadline)
-        if self._timer is None:
-            self._timer = self._loop.call_later(self._tick_s, self._look)
-
-    def _forget(self, deadline: Deadline) -> None:
-        self._open.discard(deadline)
+    def _start(self) -> None:
+        self._timer = self._loop.call_later(self._tick_s, self._look)
 
     def _look(self) -> None:
         now = self._loop.time()
@@ -67,7 +62,9 @@ class Deadline:
         if self._task is None:
             raise RuntimeError("a deadline needs a task to interrupt")
         self._before = self._task.cancelling()
-        self._owner._watch(self)
+        self._owner._open.add(self)
+        if self._owner._timer is None:
+            self._owner._start()
         return self
 
     def allow(self, seconds: float, *, until_s: float = math.inf) -> None:
@@ -86,7 +83,7 @@ class Deadline:
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
-        self._owner._forget(self)
+        self._owner._open.discard(self)
         if not self._expired or self._task is None:
             return
         # A cancellation from outside, which may have come as well, must pass on as one.

@@ -66,13 +66,14 @@ def read_usage(found: object) -> Usage | None:
         return None
     if not (found.get("total_tokens") or found.get("prompt_tokens")):
         return None
-    prompt, completion = _count(found, "prompt_tokens"), _count(found, "completion_tokens")
+    prompt = _whole(found.get("prompt_tokens")) or 0
+    completion = _whole(found.get("completion_tokens")) or 0
     return Usage(
         prompt,
         completion,
-        _count(found, "total_tokens") or prompt + completion,
-        _count(found.get("prompt_tokens_details"), "cached_tokens"),
-        _count(found.get("completion_tokens_details"), "reasoning_tokens"),
+        _whole(found.get("total_tokens")) or prompt + completion,
+        _detail(found, "prompt_tokens_details", "cached_tokens"),
+        _detail(found, "completion_tokens_details", "reasoning_tokens"),
     )
 
 
@@ -156,8 +157,9 @@ def _joined(content: object) -> str | None:
     return "".join(part for part in parts if isinstance(part, str))
 
 
-def _count(found: object, name: str) -> int:
-    return (_whole(found.get(name)) or 0) if isinstance(found, dict) else 0
+def _detail(found: dict[str, Any], details: str, name: str) -> int:
+    inner = found.get(details)
+    return (_whole(inner.get(name)) or 0) if isinstance(inner, dict) else 0
 
 
 def _whole(value: object) -> int | None:

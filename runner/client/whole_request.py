@@ -1,0 +1,93 @@
+"""How does a POST leave? Head and body in one write, without a task of its own.
+
+aiohttp builds every request's headers anew and, before Python 3.12, starts a task to write each
+body: 25 of the 80 microseconds that a request takes. Here nothing of a request but its body and
+that body's length differs from the others', and the body is there from the start.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, ClassVar
+
+import aiohttp
+from aiohttp import hdrs
+from multidict import CIMultiDict
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from aiohttp.connector import Connection
+    from yarl import URL
+
+
+class _WholeRequest(aiohttp.ClientRequest):
+    """Follows aiohttp 3.12 and 3.13. Whatever is no POST goes their own way."""
+
+    same_headers: ClassVar[CIMultiDict[str]]
+    head: ClassVar[bytes]  # up to the length of the body
+
+    _whole: bytes | None = None
+
+    def update_headers(self, headers: Any) -> None:
+        if self.method == hdrs.METH_POST:
+            self.headers = self.same_headers
+        else:
+            super().update_headers(headers)
+
+    def update_auto_headers(self, skip_auto_headers: Any) -> None:
+        if self.headers is not self.same_headers:
+            super().update_auto_headers(skip_auto_headers)
+
+    def update_body_from_data(self, body: Any, _stacklevel: int = 3) -> None:
+        if self.headers is self.same_headers:
+            self._whole = body
+        else:
+            super().update_body_from_data(body, _stacklevel)
+
+    def update_transfer_encoding(self) -> None:
+        if self.headers is not self.same_headers:
+            super().update_transfer_encoding()
+
+    def update_content_encoding(self, data: Any) -> None:
+        if self.headers is not self.same_headers:
+            super().update_content_encoding(data)
+
+    def update_expect_continue(self, expect: bool = False) -> None:  # noqa: FBT001, FBT002 - aiohttp's
+        if self.headers is not self.same_headers:
+            super().update_expect_continue(expect)
+
+    async def send(self, conn: Connection) -> aiohttp.ClientResponse:
+        body, protocol = self._whole, conn.protocol
+        if body is None or protocol is None:
+            return await super().send(conn)
+        transport = protocol.transport
+        if transport is None or transport.is_closing():
+            raise aiohttp.ClientConnectionResetError("the connection is closing")
+        transport.write(b"%b%d\r\n\r\n%b" % (self.head, len(body), body))
+        protocol.start_timeout()
+        return self.response_class(
+            self.method,
+            self.original_url,
+            writer=None,
+            continue100=None,
+            timer=self._timer,
+            request_info=self.request_info,
+            traces=self._traces,
+            loop=self.loop,
+            session=self._session,
+        )
+
+
+def whole_requests(url: URL, headers: Mapping[str, str]) -> type[aiohttp.ClientRequest]:
+    """For aiohttp's `request_class`: its POSTs go to `url` with `headers`, whatever else is said.
+
+    Not for plain HTTP through a proxy, which wants other words in the head.
+    """
+    constant = CIMultiDict({hdrs.HOST: url.host_port_subcomponent or "", **headers})
+    lines = "".join(f"{name}: {value}\r\n" for name, value in constant.items())
+
+    class WholeRequest(_WholeRequest):
+        same_headers = constant
+        head = f"POST {url.raw_path_qs} HTTP/1.1\r\n{lines}Content-Length: ".encode()
+
+    return WholeRequest
