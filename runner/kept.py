@@ -14,10 +14,10 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from runner.errors import MachineFault
+from runner.hashed_file import sha256_of
 from runner.journal import look_into
 from runner.output import result_schema, results_of
 from runner.part_files import iter_tables, read_columns
-from runner.seals import sha256_of
 from runner.tally import Tally
 
 if TYPE_CHECKING:
@@ -108,7 +108,7 @@ class Kept:
             if owner is None:
                 return {}
             record, waiting = owner
-            keys = self._seals.keys(block, waiting=waiting)
+            keys = self._seals.keys(record, waiting=waiting)
             path, kind = self._seals.part(block), self._seals.kind
             try:
                 table = read_columns(path, kind, result_schema(self._prefix))

@@ -190,16 +190,17 @@ class Run:
 
     def _filling(self, keeping: Keeping) -> tuple[Callable[[Row], Request], frozenset[str]]:
         """How rows become requests: those asked again may have settings of their own."""
-        usual = self.flight.template
+        usual, id_column = self.flight.template, self._run.job.id_column
+        columns = usual.columns | ({id_column} if id_column is not None else frozenset())
         if self._retry is None or self._retry.job is None:
-            return usual.fill, usual.columns
+            return usual.fill, columns
         again = self.flight.template_for(self._retry.job)
 
         def fill(row: Row) -> Request:
             template = usual if keeping.before(row.index) is None else again
             return template.fill(row)
 
-        return fill, usual.columns | again.columns
+        return fill, columns | again.columns
 
     def _counted(self) -> None:
         """After each group of results: have more rows failed than the user allows?"""

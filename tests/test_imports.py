@@ -18,14 +18,14 @@ LAYERS: dict[str, tuple[frozenset[str], ...]] = {
     "runner": tuple(
         frozenset(line.split())
         for line in (
-            "records event_loop together notation",
+            "records event_loop together notation damage hashed_file matching",
             "errors",
             "job tally durable",
             "providers sizing bill budget part_files lock seal_record chat_completion",
             (
                 "dataset template tokens prices pacing limits share retry verdict client health "
                 "simulator intake journal output seals progress summary asked_again throttling "
-                "lease deadline crew binding"
+                "lease deadline crew binding row_ids"
             ),
             "folder blocks worst_case",
             "drift kept",
