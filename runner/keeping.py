@@ -12,9 +12,10 @@ from typing import TYPE_CHECKING
 
 from runner.blocks import ANSWER_BYTES, Block, rows_to_ask, to_read
 from runner.journal import Journal, look_into, read_journals
-from runner.output import assemble, output_schema, result_schema, results_of
+from runner.output import output_schema, result_schema, results_of
 from runner.part_files import read_columns
 from runner.row_ids import row_id
+from runner.sealing import seal_block
 from runner.tally import Tally
 from runner.together import together
 
@@ -264,15 +265,10 @@ class Keeping:
         self.tally.failures = total.failures
 
     def _seal(self, block: Block) -> SealRecord:
-        results = block.ordered()
-        tally = Tally()
-        for result in results:
-            tally.add(result)
-        table = assemble(block.inputs, results, self._schema, self._run.job.prefix)
-        keys = [result.key for result in results]
-        unmetered = {one.row: one.unmetered_attempts for one in results if one.unmetered_attempts}
-        ids = [result.row_id for result in results]
-        return self._seals.seal(block.index, block.start, [table], keys, tally, unmetered, ids)
+        prefix = self._run.job.prefix
+        return seal_block(
+            self._seals, block.index, block.inputs, block.ordered(), self._schema, prefix
+        )
 
     def close(self) -> None:
         """No more results will come: `work` writes what is left and returns."""

@@ -45,3 +45,11 @@ class SealRecord:
             return cls(**{**data, "tally": tally, "unmetered": unmetered})
         except (ValueError, LookupError, TypeError, AttributeError) as error:
             raise MachineFault(f"{path} is damaged ({error})") from None
+
+
+def tally_in(path: Path) -> Tally:
+    """What a block's record adds up to; nothing where it cannot be read."""
+    try:
+        return SealRecord.read(path).tally
+    except MachineFault:
+        return Tally()

@@ -50,7 +50,8 @@ class Seals:
         """Where a block's part lies."""
         return self.parts / f"part-{block:05d}.{self.kind}"
 
-    def _record(self, block: int) -> Path:
+    def record_path(self, block: int) -> Path:
+        """Where a block's record lies."""
         return self.seals / f"{block:05d}.json"
 
     def _keys(self, block: int) -> Path:
@@ -66,14 +67,14 @@ class Seals:
 
         Its part is not looked at. Raises MachineFault when the record is damaged.
         """
-        path = self._record(block)
+        path = self.record_path(block)
         with suppress(FileNotFoundError):
             return SealRecord.read(path.with_suffix(".next.json") if waiting else path)
         return None
 
     def state(self, block: int) -> tuple[tuple[int, int, int] | None, ...]:
         """Changes whenever the block is sealed anew; equal states mean that nothing has moved."""
-        paths = self.part(block), self._keys(block), self._record(block)
+        paths = self.part(block), self._keys(block), self.record_path(block)
         return tuple(_identity(path) for path in paths)
 
     def packed_keys(self, record: SealRecord, *, waiting: bool = False) -> tuple[bytes, bytes]:
@@ -115,7 +116,7 @@ class Seals:
                 keys_sha256=sha256_over(packed), has_ids=len(packed) > len(keys) * _KEY_BYTES,
             )  # fmt: skip
             write_durable(self._keys(block).with_suffix(".next.keys"), packed)
-            write_durable(self._record(block).with_suffix(".next.json"), record.encode())
+            write_durable(self.record_path(block).with_suffix(".next.json"), record.encode())
             fsync_folder(self.seals)
             temporary.replace(part)
             fsync_folder(self.parts)
@@ -136,7 +137,7 @@ class Seals:
         return hashed.bytes, hashed.hexdigest()
 
     def _promote(self, block: int) -> None:
-        keys, record = self._keys(block), self._record(block)
+        keys, record = self._keys(block), self.record_path(block)
         # Keys first: a record is what makes them count.
         if keys.with_suffix(".next.keys").exists():
             keys.with_suffix(".next.keys").replace(keys)
@@ -180,7 +181,7 @@ class Seals:
             try:
                 record = self.record(block)
             except MachineFault as fault:
-                path = self._record(block)
+                path = self.record_path(block)
                 flaws.append(Damage(block, path, str(fault).removeprefix(f"{path} ")))
                 continue
             flaw = self._flaw(block, record, verify=verify)
@@ -196,7 +197,7 @@ class Seals:
 
     def _flaw(self, block: int, record: SealRecord | None, *, verify: bool) -> Damage | None:
         if record is None:
-            without = f"has no record: {self._record(block)} is missing"
+            without = f"has no record: {self.record_path(block)} is missing"
             return Damage(block, self.part(block), without)
         size = record.rows * _KEY_BYTES * (2 if record.has_ids else 1)
         for path, expected, sha256 in (
@@ -236,7 +237,7 @@ class Seals:
         The record goes last: as long as it lies here, the block is known to be damaged.
         """
         with faults("set aside", self.part(block)):
-            for path in (self.part(block), self._keys(block), self._record(block)):
+            for path in (self.part(block), self._keys(block), self.record_path(block)):
                 folder = place / path.parent.name
                 folder.mkdir(parents=True, exist_ok=True)
                 if path.exists():
@@ -283,6 +284,11 @@ def _packed(texts: list[str]) -> bytes:
     return b"".join(bytes.fromhex(text) if text else _NONE for text in texts)
 
 
+def key_at(packed: bytes | bytearray, at: int) -> bytes:
+    """A row's key, or its id; b"" where it has none."""
+    piece = bytes(packed[at * _KEY_BYTES : (at + 1) * _KEY_BYTES])
+    return piece if piece != _NONE else b""
+
+
 def _unpacked(packed: bytes) -> list[str]:
-    pieces = (packed[at : at + _KEY_BYTES] for at in range(0, len(packed), _KEY_BYTES))
-    return [piece.hex() if piece != _NONE else "" for piece in pieces]
+    return [key_at(packed, at).hex() for at in range(len(packed) // _KEY_BYTES)]

@@ -9,9 +9,10 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from small_runs import ROWS, assert_complete, provider, write_csv, write_parquet
 
-from runner.begin import begin, go_on, run, run_sync
+from runner.begin import begin, run, run_sync
 from runner.errors import DatasetError, JobError, Refused, RunFolderError
 from runner.folder import RunFolder
+from runner.going_on import go_on
 from runner.job import Job
 
 if TYPE_CHECKING:
