@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 COMMANDS = {
     "generate": "Ask the model for every row of a dataset.",
     "resume": "Go on with a run that stopped, or ask failed rows again.",
+    "plan": "What a resume would reuse, ask anew, and why; sends nothing.",
     "estimate": "What a job will cost and how long it will take; sends nothing.",
     "check": "Try key, region, address and model with one free call.",
     "status": "What is done, spent and pending, also while a run goes on.",

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, Literal
 
 import click
 
@@ -17,6 +17,18 @@ from jobs.options import job_options, json_option, limit_options, merged, quiet_
     help="Ask again rows that failed, or whose answer is cut or empty: failed, length, empty or "
     "an error_type. Job flags beside it hold for those rows alone.",
 )  # fmt: skip
+@click.option(
+    "--accept-changes",
+    "accept",
+    flag_value="changes",
+    help="Job, dataset or a damaged part: ask anew what is not as it was answered.",
+)
+@click.option(
+    "--keep-answered",
+    "accept",
+    flag_value="answered",
+    help="Likewise, but every row that has an answer keeps it.",
+)
 @job_options
 @limit_options
 @json_option
@@ -26,6 +38,7 @@ def resume(
     run: str,
     dataset: tuple[str, ...],
     retry: str | None,
+    accept: Literal["changes", "answered"] | None,
     job_file: str | None,
     providers_file: str | None,
     as_json: bool,
@@ -35,7 +48,7 @@ def resume(
     """Go on with RUN, a run folder or the file that -o named; answered rows are not asked again.
 
     Scope (-n), limits, key, address and streaming may change. DATASET is needed only when the
-    files have moved.
+    files have moved. What else has changed is shown by `penstock plan` and has to be accepted.
     """
     from jobs.going import go
     from jobs.opening import print_opening
@@ -47,6 +60,7 @@ def resume(
         run,
         dataset,
         changes=merged(job_file, settings_of(flags)),
+        accept=accept,
         retry=[kind for kind in (retry or "").split(",") if kind],
         providers_file=providers_file,
         say=screen.say,

@@ -72,6 +72,13 @@ def summary_lines(summary: Summary) -> list[str]:
     if tally.total_tokens:
         spent = money(tally.cost, tally.currency).removeprefix("cost ")
         lines.append(f"  cost      {spent}")
+    if summary.superseded is not None:
+        before = summary.superseded
+        spent = money(before["cost"], before["currency"])
+        lines.append(
+            f"  before    {spent} and {before['total_tokens']:,} tokens for "
+            f"{before['rows']:,} answers that are superseded"
+        )
     lines += _budget(summary)
     lines += _warnings(summary)
     lines.append(f"  time      {duration(summary.elapsed_s)}")

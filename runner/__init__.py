@@ -1,5 +1,5 @@
 from runner import simulator
-from runner.begin import begin, go_on, run, run_sync
+from runner.begin import begin, run, run_sync
 from runner.budget_notes import budget_notes
 from runner.chat_completion import chat_completion
 from runner.checked import Checked, check_endpoint
@@ -21,8 +21,10 @@ from runner.estimate import Estimate, ModelEstimate, Range, estimate, first_look
 from runner.event_loop import run_to_end
 from runner.export import Exported, export
 from runner.folder import RunFile, RunFolder, run_folder_of
+from runner.going_on import go_on
 from runner.handing import stream
 from runner.job import Job, LimitSettings, read_job_file
+from runner.plan import Plan, plan
 from runner.preflight import Preflight, prepare
 from runner.records import Reply, Request, Result, Row, Usage
 from runner.rehearsal import Rehearsal, rehearse
@@ -47,6 +49,7 @@ __all__ = [
     "MachineFault",
     "ModelEstimate",
     "PenstockError",
+    "Plan",
     "Preflight",
     "ProviderStopped",
     "Range",
@@ -78,6 +81,7 @@ __all__ = [
     "in_usd",
     "pace_of",
     "parse_wanted",
+    "plan",
     "prepare",
     "read_job_file",
     "read_value",

@@ -1,39 +1,33 @@
-"""Begin a run, or go on with one: is it new, the same, or another one's folder?"""
+"""Begin a run: is it new, the same, or another one's folder?"""
 
 from __future__ import annotations
 
+import shlex
 import sys
 import time
 from dataclasses import replace
 from importlib.metadata import version
-from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
-from runner.asked_again import Retry
 from runner.blocks import block_rows_for
-from runner.drift import job_differences, same_dataset
-from runner.errors import DatasetError, JobError, RunFolderError
+from runner.drift import file_change, job_differences, same_dataset
+from runner.errors import DatasetError, RunFolderError
 from runner.event_loop import run_to_end
 from runner.export import format_of
-from runner.folder import RunFile, RunFolder, run_folder_of
-from runner.job import Job
+from runner.folder import RunFile, RunFolder, absolute, run_folder_of
 from runner.preflight import Preflight, prepare
 from runner.running import Run
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
+    from pathlib import Path
 
+    from runner.job import Job
     from runner.summary import Summary
 
 # Endings by which somebody means a file, of a kind that is not written.
 _NOT_FOLDERS = frozenset(
     {".xlsx", ".xls", ".ods", ".txt", ".json", ".tsv", ".ndjson", ".gz", ".zip", ".feather"}
-)
-
-# What a run may change without becoming another: scope, delivery and limits.
-CHANGEABLE = frozenset(
-    {"provider", "region", "base_url", "api_key_env", "api_key_file", "ca_file"}
-    | {"stream", "wait_timeout_s", "first", "limits"}
 )
 
 
@@ -73,33 +67,6 @@ def begin(
         )
     key = None if rehearsal else flight.read_key()
     return Run(name, kept, flight, key=key, say=say)
-
-
-def go_on(
-    name: str,
-    paths: Sequence[str] = (),
-    *,
-    changes: dict[str, Any] | None = None,
-    retry: Sequence[str] = (),
-    providers_file: str | None = None,
-    say: Callable[[str], None] = lambda _: None,
-) -> Run:
-    """The run that lives at `name`, to be finished, with `changes` to its job's settings.
-
-    `retry` names the results to ask again: failed, length, empty or an error_type; settings that
-    decide what is asked may change for those rows alone.
-    """
-    folder, _ = run_folder_of(name)
-    kept = folder.read_run()
-    job, again = _changed(kept.job, changes or {}, retry)
-    paths = paths or kept.paths
-    flight = prepare(job, paths, providers_file=providers_file)
-    if again is not None:
-        flight.template_for(again)  # its flaws are told before the run folder is touched
-    kept = _same(kept, flight, paths, name, rehearsal=kept.rehearsal)
-    flight = replace(flight, total_rows=flight.total_rows or kept.total_rows)
-    key = None if kept.rehearsal else flight.read_key()
-    return Run(name, kept, flight, key=key, say=say, retry=Retry(retry, again) if retry else None)
 
 
 async def run(
@@ -146,29 +113,6 @@ def _gives_way(folder: RunFolder, flight: Preflight, *, rehearsal: bool) -> bool
     return not (same_job and same_dataset(old, flight.dataset))
 
 
-def _changed(job: Job, changes: dict[str, Any], retry: Sequence[str]) -> tuple[Job, Job | None]:
-    """The run's job under the changes, and the job for rows asked again where that differs."""
-    settings = job.model_dump(mode="json", exclude_defaults=True)
-    if "limits" in changes:
-        changes = {**changes, "limits": {**settings.get("limits", {}), **changes["limits"]}}
-    if "params" in changes:
-        changes = {**changes, "params": {**settings.get("params", {}), **changes["params"]}}
-    delivery = {name: value for name, value in changes.items() if name in CHANGEABLE}
-    asking = {name: value for name, value in changes.items() if name not in CHANGEABLE}
-    usual = Job.build({**settings, **delivery})
-    again = Job.build({**settings, **changes}) if asking else None
-    if again is not None and again.identity() == usual.identity():
-        again = None
-    if again is not None and not retry:
-        raise JobError(
-            f"a resume cannot change what the run asks ({', '.join(sorted(asking))}): its answers "
-            f"would be a mixture. With --retry the change holds for the rows asked again alone; "
-            f"for another job start another run with -o (where nothing is answered yet, generate "
-            f"begins the same one anew)"
-        )
-    return usual, again
-
-
 def _same(
     run: RunFile, flight: Preflight, paths: Sequence[str], name: str, *, rehearsal: bool
 ) -> RunFile:
@@ -177,35 +121,21 @@ def _same(
         kinds = ("a rehearsal", "a run against the provider")
         has, wants = kinds if run.rehearsal else kinds[::-1]
         raise RunFolderError(f"{name} holds {has}; start {wants} elsewhere with -o")
+    ways = (
+        f"Its answers are kept. Start this elsewhere with -o; or see what of it could be reused, "
+        f"with the same flags: penstock plan {shlex.quote(name)}; or go on with the old one: "
+        f"penstock resume {shlex.quote(name)}"
+    )
     differences = job_differences(run, flight.job)
     if differences:
-        raise RunFolderError(
-            f"{name} holds another job:\n  " + "\n  ".join(differences) + "\n"
-            "Its answers are kept. Start this job elsewhere with -o, or go on with the old one: "
-            f"penstock resume {name}"
-        )
-    stamp = flight.dataset.stamp()
+        told = "\n  ".join(differences)
+        raise RunFolderError(f"{name} holds another job:\n  {told}\n{ways}")
     if not same_dataset(run, flight.dataset):
         raise DatasetError(
             f"the dataset is not the one that {name} was started with: "
-            f"{_file_change(run, stamp)}. Its answers are kept. Bring the old file back, or "
-            f"start a new run elsewhere with -o"
+            f"{file_change(run, flight.dataset.stamp())}. {ways}"
         )
-    # Also where the files lie now, for the next time.
-    return replace(run, job=flight.job, stamp=stamp, paths=tuple(absolute(path) for path in paths))
-
-
-def _file_change(run: RunFile, now: list[dict[str, Any]]) -> str:
-    before = run.stamp
-    if len(before) != len(now):
-        return f"it had {len(before)} file(s) and has {len(now)}"
-    for old, new in zip(before, now, strict=True):
-        if old["size"] != new["size"]:
-            return f"{new['path']} had {old['size']:,} bytes and has {new['size']:,}"
-    which = now[0]["path"] if len(now) == 1 else "its files"
-    if run.digest is None:
-        return f"{which} was written to since, and its contents were not hashed at the time"
-    return f"the contents of {which} have changed"
+    return replace(run, job=flight.job).over(paths, flight.dataset.stamp())
 
 
 def _refuse_occupied(folder: RunFolder, export_file: Path | None, name: str) -> None:
@@ -241,8 +171,3 @@ def _block_rows(flight: Preflight) -> int:
     if total is None:
         total = round(flight.dataset.total_bytes / max(1.0, bytes_per_row))
     return block_rows_for(bytes_per_row, total)
-
-
-def absolute(path: str) -> str:
-    """A dataset path as run.json keeps it, so that a resume works from any folder."""
-    return path if "://" in path else str(Path(path).absolute())

@@ -6,6 +6,8 @@ import sys
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
+from runner.row_ids import ID_BYTES, NO_ID
+
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
@@ -39,6 +41,7 @@ class Block:
     inputs: list[pa.RecordBatch] = field(default_factory=list)
     rows_read: int = 0
     open_bytes: int = 0  # held in memory, answers to come included; an estimate
+    ids: bytearray = field(default_factory=bytearray)  # 16 bytes a row read, with an id column
     results: dict[int, Result] = field(default_factory=dict)
     changed: bool = False  # holds a result that its part does not
     reaches_beyond: bool = False  # earlier runs, of a wider scope, kept results behind `stop`
@@ -52,6 +55,12 @@ class Block:
         """
         size = self.stop - self.start
         return self.rows_read == size == len(self.results) and not self.reaches_beyond
+
+    def id_of(self, row: int) -> str:
+        """The id of a row that has been read, as hex."""
+        at = (row - self.start) * ID_BYTES
+        found = self.ids[at : at + ID_BYTES]
+        return found.hex() if found != NO_ID else ""
 
     def ordered(self) -> list[Result]:
         """The results in dataset order; the block is complete."""

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from runner.job import Job
+
 if TYPE_CHECKING:
     from runner.dataset import Dataset
     from runner.folder import RunFile
-    from runner.job import Job
 
 _SHOWN = 80  # characters of a value in a message
 
@@ -20,6 +21,29 @@ def job_differences(run: RunFile, job: Job) -> list[str]:
         for name in before
         if before[name] != now[name]
     ]
+
+
+def with_changes(job: Job, changes: dict[str, Any]) -> Job:
+    """The job under changes to its settings. Raises JobError."""
+    settings = job.model_dump(mode="json", exclude_defaults=True)
+    for table in ("limits", "params"):
+        if table in changes:
+            changes = {**changes, table: {**settings.get(table, {}), **changes[table]}}
+    return Job.build({**settings, **changes})
+
+
+def file_change(run: RunFile, now: list[dict[str, Any]]) -> str:
+    """What tells that the dataset's files are not what they were."""
+    before = run.stamp
+    if len(before) != len(now):
+        return f"it had {len(before)} file(s) and has {len(now)}"
+    for old, new in zip(before, now, strict=True):
+        if old["size"] != new["size"]:
+            return f"{new['path']} had {old['size']:,} bytes and has {new['size']:,}"
+    which = now[0]["path"] if len(now) == 1 else "its files"
+    if run.digest is None:
+        return f"{which} was written to since, and its contents were not hashed at the time"
+    return f"the contents of {which} have changed"
 
 
 def same_files(run: RunFile, stamp: list[dict[str, Any]]) -> bool:

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import sys
-from dataclasses import dataclass, replace
+from dataclasses import MISSING, dataclass, field, fields, replace
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import orjson
 
@@ -14,8 +14,14 @@ from runner.errors import JobError, RunFolderError
 from runner.job import Job
 from runner.lock import Lock, holder, is_held
 from runner.seals import Seals
+from runner.tally import Tally
 
-LAYOUT_VERSION = 1
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+LAYOUT_VERSION = 2  # of a new run
+_READ_VERSIONS = frozenset({1, 2})
+PARTS_OF_LAYOUT = ("journal", "completions", "seals")  # what a switch exchanges
 _FILE_ENDINGS = {".parquet": "parquet", ".csv": "csv", ".jsonl": "jsonl"}
 
 
@@ -33,6 +39,29 @@ class RunFile:
     export: str | None  # the one file beside the folder, for `-o FILE`
     created: float  # seconds since the epoch
     version: str  # of this package
+    # Results that answer no row any more, added up, by their folder in superseded/: paid for.
+    superseded: dict[str, Any] = field(default_factory=dict)
+    switch: str | None = None  # next/ is current; what it replaces moves to this of superseded/
+
+    @property
+    def paid_before(self) -> Tally:
+        """All that is in `superseded`, added up."""
+        total = Tally()
+        for one in self.superseded.values():
+            total.merge(Tally.from_json(one))
+        return total
+
+    def superseded_total(self) -> dict[str, Any] | None:
+        """What was paid for answers that are no part of the output; None where nothing was."""
+        paid = self.paid_before
+        if not paid.rows:
+            return None
+        return {
+            "rows": paid.rows,
+            "total_tokens": paid.total_tokens,
+            "cost": paid.cost,
+            "currency": paid.currency,
+        }
 
     def encode(self) -> bytes:
         """The text of run.json."""
@@ -45,12 +74,25 @@ class RunFile:
     @classmethod
     def decode(cls, data: dict[str, Any]) -> RunFile:
         """The run that `encode` wrote."""
-        fields = {name: data[name] for name in cls.__slots__ if name not in {"job", "paths"}}
-        return cls(job=Job.build(data["job"]), paths=tuple(data["paths"]), **fields)
+        found = {
+            one.name: data[one.name]
+            for one in fields(cls)
+            if one.name in data or (one.default is MISSING and one.default_factory is MISSING)
+        }
+        return cls(**{**found, "job": Job.build(data["job"]), "paths": tuple(data["paths"])})
+
+    def over(self, paths: Sequence[str], stamp: list[dict[str, Any]]) -> RunFile:
+        """The same run, its dataset lying there now."""
+        return replace(self, paths=tuple(absolute(path) for path in paths), stamp=stamp)
 
     def at_end(self, total_rows: int) -> RunFile:
         """The same run, its dataset now known to its end."""
         return replace(self, total_rows=total_rows)
+
+
+def absolute(path: str) -> str:
+    """A dataset path as run.json keeps it, so that a resume works from any folder."""
+    return path if "://" in path else str(Path(path).absolute())
 
 
 class RunFolder:
@@ -65,6 +107,8 @@ class RunFolder:
         self.summary = path / "summary.json"
         self.lease = path / "lease.json"
         self.control = path / "control.json"
+        self.superseded = path / "superseded"
+        self.next = path / "next"  # another layout, while it is built
         self._run_file = path / "run.json"
         self._lock = path / "lock"
 
@@ -84,8 +128,8 @@ class RunFolder:
         )
 
     def has_results(self) -> bool:
-        """Whether anything has been answered here, sealed or not."""
-        folders = (self.journal, self.parts, self.seal_records)
+        """Whether anything has been answered here, sealed or not, or set aside."""
+        folders = (self.journal, self.parts, self.seal_records, self.superseded)
         return any(any(folder.glob("[!.]*")) for folder in folders) or self.is_live()
 
     def lock(self) -> Lock:
@@ -102,7 +146,14 @@ class RunFolder:
 
     def seals(self, run: RunFile) -> Seals:
         """The run's sealed blocks."""
-        return Seals(self.parts, self.seal_records, run.job.format)
+        parts, seals = self.place("completions", run), self.place("seals", run)
+        return Seals(parts, seals, run.job.format)
+
+    def place(self, name: str, run: RunFile) -> Path:
+        """Where `journal`, `completions` or `seals` lie, also where a switch has been cut short."""
+        if run.switch is not None and (self.next / name).exists():
+            return self.next / name
+        return self.path / name
 
     def prepare(self) -> None:
         """Make the folder, empty. Raises RunFolderError where that cannot be."""
@@ -127,7 +178,7 @@ class RunFolder:
         except (OSError, orjson.JSONDecodeError) as error:
             raise RunFolderError(f"{self._run_file} cannot be read: {error}") from None
         try:
-            if data.get("layout") == LAYOUT_VERSION:
+            if data.get("layout") in _READ_VERSIONS:
                 return RunFile.decode(data)
         except (LookupError, TypeError, AttributeError, JobError) as error:
             raise RunFolderError(

@@ -7,12 +7,15 @@ from __future__ import annotations
 
 import asyncio
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from runner.blocks import ANSWER_BYTES, Block, rows_to_ask, to_read
-from runner.journal import Journal, read_journals
-from runner.output import assemble, output_schema, result_schema, results_of
+from runner.journal import Journal, look_into, read_journals
+from runner.output import output_schema, result_schema, results_of
 from runner.part_files import read_columns
+from runner.row_ids import row_id
+from runner.sealing import seal_block
 from runner.tally import Tally
 from runner.together import together
 
@@ -49,16 +52,18 @@ class Keeping:
         on_count: Callable[[], None],
         say: Callable[[str], None],
     ) -> None:
+        self._folder = folder
         self._run = run
         self._say = say
         self._retry = retry
         self._on_count = on_count
         self._schema = output_schema(inputs, run.job.prefix)
+        self._id_column = run.job.id_column
         self._seals = folder.seals(run)
         self._seals.mend()
         self._sealed = self._seals.records()
         self._journal = Journal(folder.journal, self.block_of, self._count)
-        self._journalled: dict[int, dict[int, Result]] = {}
+        self._journalled: set[int] = set()  # blocks with results that no part has
         self._open: dict[int, Block] = {}
         self._room = asyncio.Event()
         self._room.set()
@@ -78,30 +83,34 @@ class Keeping:
         for file in read_journals(folder.journal, mend=True):
             for line in file.damaged_lines:
                 self._say(f"{file.path}, line {line}, is damaged; its row is asked again.")
-            self._journalled[file.block] = file.results
+            self._journalled.add(file.block)
+            # Counted and let go: a block's results are read again when its turn comes, so that
+            # memory does not grow with the number of open blocks.
+            for result in {**self._part_results(file.block), **file.results}.values():
+                self.tally.add(result)
         self._reopened = set(self._journalled)
         for index, record in self._sealed.items():
             if self._retry is not None and self._retry.may_take_from(record.tally):
                 self._reopened.add(index)
             if index not in self._journalled:
                 self.tally.merge(record.tally)
-        for index in self._journalled:
-            for result in self._earlier_results(index).values():
-                self.tally.add(result)
         for kind in self._retry.missing_in(self.tally) if self._retry is not None else ():
             there = ", ".join(sorted(self.tally.failures)) or "none"
             self._say(f"--retry {kind}: no row has such a result; failures there are: {there}.")
 
     def _earlier_results(self, index: int) -> dict[int, Result]:
         """A block's results so far, the journal's over the part's."""
-        results = self._part_results(index) if index in self._sealed else {}
-        return {**results, **self._journalled.get(index, {})}
+        newer = look_into(self._folder.journal, index) if index in self._journalled else {}
+        return {**self._part_results(index), **newer}
 
     def _part_results(self, index: int) -> dict[int, Result]:
-        record, prefix = self._sealed[index], self._run.job.prefix
+        """The results in a block's part; {} where there is none."""
+        record, prefix = self._sealed.get(index), self._run.job.prefix
+        if record is None:
+            return {}
         self._seals.verify(record)
         table = read_columns(self._seals.part(index), self._seals.kind, result_schema(prefix))
-        found = results_of(table, prefix, self._seals.keys(index), record.unmetered)
+        found = results_of(table, prefix, self._seals.keys(record), record.unmetered)
         return {result.row: result for result in found}
 
     def spans(self, end: int | None) -> list[range]:
@@ -139,6 +148,8 @@ class Keeping:
             block.inputs.append(batch.inputs.slice(at - batch.start, len(piece)))
             block.rows_read += len(piece)
             block.open_bytes += block.inputs[-1].nbytes + ANSWER_BYTES * len(piece)
+            if self._id_column is not None:
+                block.ids += b"".join(row_id(row, self._id_column) for row in piece)
             rows += rows_to_ask(block, piece)
             self._seal_if_complete(block)
             at = upto
@@ -197,6 +208,9 @@ class Keeping:
 
     async def keep(self, result: Result) -> None:
         """Hand a result to the disk; it counts a little later. Raises MachineFault."""
+        if self._id_column is not None:
+            block = self._open[self.block_of(result.row)]
+            result = replace(result, row_id=block.id_of(result.row))
         self._journal.append(result)
 
     def _count(self, results: list[Result]) -> None:
@@ -233,7 +247,7 @@ class Keeping:
                 self._sealed[block.index] = record
                 self._journal.remove(block.index)
             del self._open[block.index]
-            self._journalled.pop(block.index, None)
+            self._journalled.discard(block.index)
             self._reopened.discard(block.index)
             self._look_for_room()
 
@@ -251,14 +265,10 @@ class Keeping:
         self.tally.failures = total.failures
 
     def _seal(self, block: Block) -> SealRecord:
-        results = block.ordered()
-        tally = Tally()
-        for result in results:
-            tally.add(result)
-        table = assemble(block.inputs, results, self._schema, self._run.job.prefix)
-        keys = [result.key for result in results]
-        unmetered = {one.row: one.unmetered_attempts for one in results if one.unmetered_attempts}
-        return self._seals.seal(block.index, block.start, [table], keys, tally, unmetered)
+        prefix = self._run.job.prefix
+        return seal_block(
+            self._seals, block.index, block.inputs, block.ordered(), self._schema, prefix
+        )
 
     def close(self) -> None:
         """No more results will come: `work` writes what is left and returns."""

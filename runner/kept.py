@@ -7,21 +7,22 @@ in the part before the journal goes; and what is sealed anew while it is read is
 from __future__ import annotations
 
 from contextlib import suppress
-from typing import TYPE_CHECKING, TypeVar
+from typing import TYPE_CHECKING, NamedTuple, TypeVar
 
 import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from runner.errors import MachineFault
+from runner.hashed_file import sha256_of
 from runner.journal import look_into
 from runner.output import result_schema, results_of
 from runner.part_files import iter_tables, read_columns
-from runner.seals import sha256_of
+from runner.seals import key_at
 from runner.tally import Tally
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Sequence
+    from collections.abc import Callable, Collection, Iterator, Sequence
 
     from runner.folder import RunFile, RunFolder
     from runner.records import Result
@@ -34,11 +35,20 @@ if TYPE_CHECKING:
 _T = TypeVar("_T")
 
 
+class Outline(NamedTuple):
+    """A result without its answer. Made by `Kept`, consumed by `plan`."""
+
+    key: bytes  # of its request; b"" where none could be made
+    row_id: bytes  # b"" without an id column
+    failed: bool
+    model: str | None
+
+
 class Kept:
     """A run's results, block by block. Raises MachineFault where a part is gone or damaged."""
 
     def __init__(self, folder: RunFolder, run: RunFile) -> None:
-        self._journal = folder.journal
+        self._journal = folder.place("journal", run)
         self._seals = folder.seals(run)
         self._prefix = run.job.prefix
 
@@ -71,6 +81,33 @@ class Kept:
         found = {**older, **newer}
         return {row: found[row] for row in sorted(found) if found[row].failed}
 
+    def outlines(self, block: int, *, journal_alone: bool = False) -> dict[int, Outline]:
+        """What is known of a block's results without their answers, by row and in order."""
+        newer = self.journalled(block)
+        found = {} if journal_alone else self._steadily(block, self._sealed_outlines)
+        for row, one in newer.items():
+            key, identity = (bytes.fromhex(text) for text in (one.key, one.row_id))
+            found[row] = Outline(key, identity, one.failed, one.model)
+        return {row: found[row] for row in sorted(found)}
+
+    def _sealed_outlines(self, block: int) -> dict[int, Outline]:
+        owner = self._owner(block)
+        if owner is None:
+            return {}
+        record, waiting = owner
+        keys, ids = self._seals.packed_keys(record, waiting=waiting)
+        names = [f"{self._prefix}{name}" for name in ("error_type", "model")]
+        schema = pa.schema([result_schema(self._prefix).field(name) for name in names])
+        try:
+            table = read_columns(self._seals.part(block), self._seals.kind, schema)
+            errors, models = (table[name].to_pylist() for name in names)
+            return {
+                record.start + at: Outline(key_at(keys, at), key_at(ids, at), error is not None, by)
+                for at, (error, by) in enumerate(zip(errors, models, strict=True))
+            }
+        except (OSError, ValueError, LookupError) as error:
+            raise self._seals.lost(record, f"cannot be read ({_line(error)})") from error
+
     def tables(self, block: int) -> Iterator[pa.Table]:
         """A sealed block's rows as its Parquet part has them, input columns too, in pieces."""
         self._steadily(block, self._owner)
@@ -81,11 +118,18 @@ class Kept:
         self._steadily(block, self._owner)
         return pq.read_schema(self._seals.part(block))
 
-    def tally(self) -> Tally:
-        """All results added up: records where blocks are sealed, else the results themselves."""
+    def tally(self, damaged: Collection[int] = ()) -> Tally:
+        """All results added up: records where blocks are sealed, else the results themselves.
+
+        Of `damaged` blocks only what their journal holds.
+        """
         total = Tally()
         for block in self.blocks():
             newer = self.journalled(block)
+            if block in damaged:
+                for result in newer.values():
+                    total.add(result)
+                continue
             record = self.record(block)
             if record is not None and not newer:
                 self._check_size(record)
@@ -108,7 +152,7 @@ class Kept:
             if owner is None:
                 return {}
             record, waiting = owner
-            keys = self._seals.keys(block, waiting=waiting)
+            keys = self._seals.keys(record, waiting=waiting)
             path, kind = self._seals.part(block), self._seals.kind
             try:
                 table = read_columns(path, kind, result_schema(self._prefix))

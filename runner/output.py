@@ -101,12 +101,12 @@ def assemble(
 def results_of(
     table: pa.Table,
     prefix: str,
-    keys: Sequence[str],
+    keys: Sequence[tuple[str, str]],
     unmetered: Mapping[int, int] | None = None,
 ) -> Iterator[Result]:
     """The results that a finished part holds.
 
-    What has no column comes from its record: `keys`, the rows' request keys in order, and
+    What has no column comes from its record: `keys`, the rows' request keys and ids in order, and
     `unmetered`, by row, the attempts without known usage.
     """
     columns: dict[str, list[Any]] = {}
@@ -119,6 +119,7 @@ def results_of(
     columns["finished_at"] = [value and value / 1000 for value in columns["finished_at"]]
     counts = unmetered or {}
     names = list(columns)
-    for key, *values in zip(keys, *columns.values(), strict=True):
+    for (key, row_id), *values in zip(keys, *columns.values(), strict=True):
         found = dict(zip(names, values, strict=True))
-        yield Result(key=key, unmetered_attempts=counts.get(found["row"], 0), **found)
+        unmetered_attempts = counts.get(found["row"], 0)
+        yield Result(key=key, row_id=row_id, unmetered_attempts=unmetered_attempts, **found)

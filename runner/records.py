@@ -143,6 +143,7 @@ class Result:
     error_message: str | None = None
     rejected: str | None = None  # text that was paid for but refused
     unmetered_attempts: int = 0  # attempts that may be billed without known usage
+    row_id: str = ""  # 32 hex digits over the cell of the id column; "" without one
 
     @property
     def failed(self) -> bool:

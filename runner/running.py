@@ -22,6 +22,7 @@ from runner.sharing import BEAT_S, Sharing
 from runner.spending import Position, Spending
 from runner.status import summary_of
 from runner.summary import Summary
+from runner.switch import take_up
 from runner.tally import Tally
 from runner.together import together
 
@@ -94,6 +95,7 @@ class Run:
         with self._folder.lock():
             if self._fresh and self._folder.exists():
                 raise RunFolderError(f"{self.name} has just been started by another process")
+            self._run = take_up(self._folder, self._run)
             self._tell_of_a_kill()
             keeping = self._keep()
             try:
@@ -155,6 +157,7 @@ class Run:
         return Spending(
             self.flight,
             keeping.tally,
+            paid_before=self._run.paid_before,
             lease_file=self._folder.lease,
             stop=self._limit_reached,
             position=lambda: Position(keeping.tally.rows, self.snapshot().pending),
@@ -190,16 +193,17 @@ class Run:
 
     def _filling(self, keeping: Keeping) -> tuple[Callable[[Row], Request], frozenset[str]]:
         """How rows become requests: those asked again may have settings of their own."""
-        usual = self.flight.template
+        usual, id_column = self.flight.template, self._run.job.id_column
+        columns = usual.columns | ({id_column} if id_column is not None else frozenset())
         if self._retry is None or self._retry.job is None:
-            return usual.fill, usual.columns
+            return usual.fill, columns
         again = self.flight.template_for(self._retry.job)
 
         def fill(row: Row) -> Request:
             template = usual if keeping.before(row.index) is None else again
             return template.fill(row)
 
-        return fill, usual.columns | again.columns
+        return fill, columns | again.columns
 
     def _counted(self) -> None:
         """After each group of results: have more rows failed than the user allows?"""
@@ -284,6 +288,7 @@ class Run:
             # A scope narrower than what is done already does not undo it.
             rows=None if rows is None else max(rows, tally.rows),
             tally=tally,
+            superseded=self._run.superseded_total(),
             elapsed_s=progress.elapsed_s if progress else 0.0,
             rehearsal=self.rehearsal,
             in_flight=course.asking.in_flight if course else 0,

@@ -26,6 +26,8 @@ class SealRecord:
     part_sha256: str
     tally: Tally
     unmetered: dict[int, int]  # by row, attempts without known usage, which have no output column
+    keys_sha256: str | None = None  # of the file of keys; None in records of layout 1
+    has_ids: bool = False  # the rows' ids lie behind their keys
 
     def encode(self) -> bytes:
         """The record as the text of its file."""
@@ -42,7 +44,12 @@ class SealRecord:
             unmetered = {int(row): count for row, count in data["unmetered"].items()}
             return cls(**{**data, "tally": tally, "unmetered": unmetered})
         except (ValueError, LookupError, TypeError, AttributeError) as error:
-            raise MachineFault(
-                f"{path} is damaged ({error}); restore it from a copy, or delete it and its part "
-                f"so that the rows of this block are asked again"
-            ) from None
+            raise MachineFault(f"{path} is damaged ({error})") from None
+
+
+def tally_in(path: Path) -> Tally:
+    """What a block's record adds up to; nothing where it cannot be read."""
+    try:
+        return SealRecord.read(path).tally
+    except MachineFault:
+        return Tally()

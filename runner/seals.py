@@ -14,63 +14,28 @@ may be merged over them once more without harm.
 
 from __future__ import annotations
 
-import hashlib
 import os
 from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING
 
+from runner.damage import Damage
 from runner.durable import faults, fsync_folder, write_durable
 from runner.errors import MachineFault
+from runner.hashed_file import HashedFile, sha256_of, sha256_over
 from runner.part_files import TableWriter
 from runner.seal_record import SealRecord
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
     from pathlib import Path
-    from typing import IO
 
     import pyarrow as pa
 
     from runner.job import Format
     from runner.tally import Tally
 
-_KEY_BYTES = 16
-
-
-class _HashedFile:
-    """A binary file that hashes what passes through, so that the part is not read again."""
-
-    def __init__(self, file: IO[bytes]) -> None:
-        self._file = file
-        self._sha256 = hashlib.sha256()
-        self.closed = False
-        self.bytes = 0
-
-    def write(self, data: bytes) -> int:
-        self._sha256.update(data)
-        self.bytes += len(memoryview(data).cast("B"))
-        return self._file.write(data)
-
-    def tell(self) -> int:
-        return self.bytes
-
-    def flush(self) -> None:
-        self._file.flush()
-
-    def writable(self) -> bool:
-        return True
-
-    def readable(self) -> bool:
-        return False
-
-    def seekable(self) -> bool:
-        return False
-
-    def close(self) -> None:
-        self.closed = True
-
-    def hexdigest(self) -> str:
-        return self._sha256.hexdigest()
+_KEY_BYTES = 16  # of a key, and of an id
+_NONE = bytes(_KEY_BYTES)
 
 
 class Seals:
@@ -85,7 +50,8 @@ class Seals:
         """Where a block's part lies."""
         return self.parts / f"part-{block:05d}.{self.kind}"
 
-    def _record(self, block: int) -> Path:
+    def record_path(self, block: int) -> Path:
+        """Where a block's record lies."""
         return self.seals / f"{block:05d}.json"
 
     def _keys(self, block: int) -> Path:
@@ -101,27 +67,30 @@ class Seals:
 
         Its part is not looked at. Raises MachineFault when the record is damaged.
         """
-        path = self._record(block)
+        path = self.record_path(block)
         with suppress(FileNotFoundError):
             return SealRecord.read(path.with_suffix(".next.json") if waiting else path)
         return None
 
     def state(self, block: int) -> tuple[tuple[int, int, int] | None, ...]:
         """Changes whenever the block is sealed anew; equal states mean that nothing has moved."""
-        paths = self.part(block), self._keys(block), self._record(block)
+        paths = self.part(block), self._keys(block), self.record_path(block)
         return tuple(_identity(path) for path in paths)
 
-    def keys(self, block: int, *, waiting: bool = False) -> list[str]:
-        """The request keys of a sealed block's rows, in order, as hex."""
-        path = self._keys(block)
+    def packed_keys(self, record: SealRecord, *, waiting: bool = False) -> tuple[bytes, bytes]:
+        """The request keys of a sealed block's rows, 16 bytes each, and their ids or nothing."""
+        path = self._keys(record.block)
         if waiting:
             path = path.with_suffix(".next.keys")
         with faults("read", path):
             packed = path.read_bytes()
-        return [
-            packed[at : at + _KEY_BYTES].hex() if any(packed[at : at + _KEY_BYTES]) else ""
-            for at in range(0, len(packed), _KEY_BYTES)
-        ]
+        size = record.rows * _KEY_BYTES
+        return packed[:size], packed[size:]
+
+    def keys(self, record: SealRecord, *, waiting: bool = False) -> list[tuple[str, str]]:
+        """Of each row of a sealed block, its request key and its id, as hex; "" where none is."""
+        keys, ids = (_unpacked(one) for one in self.packed_keys(record, waiting=waiting))
+        return list(zip(keys, ids or [""] * len(keys), strict=True))
 
     def seal(
         self,
@@ -131,6 +100,7 @@ class Seals:
         keys: list[str],
         tally: Tally,
         unmetered: dict[int, int] | None = None,
+        ids: list[str] | None = None,
     ) -> SealRecord:
         """Steps 1 to 4. `tables` are the block's rows in order, at least one table.
 
@@ -140,12 +110,13 @@ class Seals:
         temporary = part.with_name(f".{part.name}.tmp")
         with faults("write", part), _removed_on_failure(temporary):
             size, sha256 = self._write_part(temporary, tables)
+            packed = _packed(keys) + _packed(ids if ids and any(ids) else [])
             record = SealRecord(
-                block, start, len(keys), part.name, size, sha256, tally, unmetered or {}
-            )
-            packed = b"".join(bytes.fromhex(key) if key else bytes(_KEY_BYTES) for key in keys)
+                block, start, len(keys), part.name, size, sha256, tally, unmetered or {},
+                keys_sha256=sha256_over(packed), has_ids=len(packed) > len(keys) * _KEY_BYTES,
+            )  # fmt: skip
             write_durable(self._keys(block).with_suffix(".next.keys"), packed)
-            write_durable(self._record(block).with_suffix(".next.json"), record.encode())
+            write_durable(self.record_path(block).with_suffix(".next.json"), record.encode())
             fsync_folder(self.seals)
             temporary.replace(part)
             fsync_folder(self.parts)
@@ -154,7 +125,7 @@ class Seals:
 
     def _write_part(self, path: Path, tables: Iterable[pa.Table]) -> tuple[int, str]:
         with path.open("wb") as file:
-            hashed = _HashedFile(file)
+            hashed = HashedFile(file)
             writer: TableWriter | None = None
             for table in tables:
                 writer = writer or TableWriter(hashed, table.schema, self.kind)  # type: ignore[arg-type]
@@ -166,7 +137,7 @@ class Seals:
         return hashed.bytes, hashed.hexdigest()
 
     def _promote(self, block: int) -> None:
-        keys, record = self._keys(block), self._record(block)
+        keys, record = self._keys(block), self.record_path(block)
         # Keys first: a record is what makes them count.
         if keys.with_suffix(".next.keys").exists():
             keys.with_suffix(".next.keys").replace(keys)
@@ -194,46 +165,85 @@ class Seals:
 
     def records(self) -> dict[int, SealRecord]:
         """All sealed blocks. Raises MachineFault for one that is missing or has another size."""
-        found = {}
-        for path in sorted(self.seals.glob("[0-9]*.json")):
-            if path.name.endswith(".next.json"):
-                continue
-            record = SealRecord.read(path)
-            self._check(record)
-            found[record.block] = record
+        found, flaws = self.examine(verify=False)
+        for flaw in flaws:
+            raise self.fault(flaw)
         return found
 
-    def _check(self, record: SealRecord) -> None:
-        for path, expected in (
-            (self.part(record.block), record.part_bytes),
-            (self._keys(record.block), record.rows * _KEY_BYTES),
-        ):
+    def examine(self, *, verify: bool) -> tuple[dict[int, SealRecord], list[Damage]]:
+        """The sealed blocks that can be used, and what is wrong with others, in order of block.
+
+        Sizes tell, or with `verify` the contents: every file is read to its end.
+        """
+        found: dict[int, SealRecord] = {}
+        flaws: list[Damage] = []
+        for block in sorted({*self.blocks(), *self._parts_there()}):
             try:
-                size = path.stat().st_size
-            except FileNotFoundError:
-                raise self.lost(record, "is missing", path) from None
-            if size != expected:
-                problem = f"has {size:,} bytes and should have {expected:,}"
-                raise self.lost(record, problem, path)
+                record = self.record(block)
+            except MachineFault as fault:
+                path = self.record_path(block)
+                flaws.append(Damage(block, path, str(fault).removeprefix(f"{path} ")))
+                continue
+            flaw = self._flaw(block, record, verify=verify)
+            if flaw is not None:
+                flaws.append(flaw)
+            elif record is not None:
+                found[block] = record
+        return found, flaws
+
+    def _parts_there(self) -> list[int]:
+        parts = self.parts.glob(f"part-[0-9]*.{self.kind}")
+        return [int(path.stem.removeprefix("part-")) for path in parts]
+
+    def _flaw(self, block: int, record: SealRecord | None, *, verify: bool) -> Damage | None:
+        if record is None:
+            without = f"has no record: {self.record_path(block)} is missing"
+            return Damage(block, self.part(block), without)
+        size = record.rows * _KEY_BYTES * (2 if record.has_ids else 1)
+        for path, expected, sha256 in (
+            (self.part(block), record.part_bytes, record.part_sha256),
+            (self._keys(block), size, record.keys_sha256),
+        ):
+            problem = _problem(path, expected, sha256 if verify else None)
+            if problem is not None:
+                return self.flaw(record, problem, path)
+        return None
 
     def verify(self, record: SealRecord) -> None:
-        """Read the whole part. Raises MachineFault when it is not what was sealed.
+        """Read the whole part and its keys. Raises MachineFault when they are not what was sealed.
 
         Arrow reads a flipped bit without a word, so this comes before a part's rows are used again.
         """
-        part = self.part(record.block)
-        with faults("read", part):
-            found = sha256_of(part)
-        if found != record.part_sha256:
-            raise self.lost(record, "is damaged (its SHA-256 is not the one on record)")
+        flaw = self._flaw(record.block, record, verify=True)
+        if flaw is not None:
+            raise self.fault(flaw)
+
+    def flaw(self, record: SealRecord, problem: str, path: Path | None = None) -> Damage:
+        """What is wrong with a sealed block's part, or with another file of it."""
+        part = path or self.part(record.block)
+        return Damage(record.block, part, problem, range(record.start, record.start + record.rows))
 
     def lost(self, record: SealRecord, problem: str, path: Path | None = None) -> MachineFault:
         """The fault of a part (or of `path`, its keys) that cannot be used, and the ways on."""
-        return MachineFault(
-            f"{path or self.part(record.block)} {problem}: its {record.rows:,} rows (from row "
-            f"{record.start:,}) were answered and paid for. Restore the file from a copy; to ask "
-            f"these rows again, delete {self._record(record.block)} and what is left of the part"
-        )
+        return self.fault(self.flaw(record, problem, path))
+
+    def fault(self, flaw: Damage) -> MachineFault:
+        """The fault of a damaged block, and the ways on."""
+        return MachineFault(f"{flaw}. {flaw.ways_on(self.seals.parent)}")
+
+    def set_aside(self, block: int, place: Path) -> None:
+        """Move whatever is left of a block below `place`, in its usual folders there.
+
+        The record goes last: as long as it lies here, the block is known to be damaged.
+        """
+        with faults("set aside", self.part(block)):
+            for path in (self.part(block), self._keys(block), self.record_path(block)):
+                folder = place / path.parent.name
+                folder.mkdir(parents=True, exist_ok=True)
+                if path.exists():
+                    path.replace(folder / path.name)
+                    fsync_folder(folder)
+                    fsync_folder(path.parent)
 
 
 @contextmanager
@@ -255,7 +265,30 @@ def _identity(path: Path) -> tuple[int, int, int] | None:
     return found.st_ino, found.st_mtime_ns, found.st_size
 
 
-def sha256_of(path: Path) -> str:
-    """SHA-256 of a file's contents, as hex digits."""
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
+def _problem(path: Path, size: int, sha256: str | None) -> str | None:
+    """What is wrong with a file that was sealed; without a hash its size alone tells."""
+    try:
+        found = path.stat().st_size
+        if found != size:
+            return f"has {found:,} bytes and should have {size:,}"
+        if sha256 is not None and sha256_of(path) != sha256:
+            return "is damaged (its SHA-256 is not the one on record)"
+    except FileNotFoundError:
+        return "is missing"
+    except OSError as error:
+        return f"cannot be read ({error.strerror})"
+    return None
+
+
+def _packed(texts: list[str]) -> bytes:
+    return b"".join(bytes.fromhex(text) if text else _NONE for text in texts)
+
+
+def key_at(packed: bytes | bytearray, at: int) -> bytes:
+    """A row's key, or its id; b"" where it has none."""
+    piece = bytes(packed[at * _KEY_BYTES : (at + 1) * _KEY_BYTES])
+    return piece if piece != _NONE else b""
+
+
+def _unpacked(packed: bytes) -> list[str]:
+    return [key_at(packed, at).hex() for at in range(len(packed) // _KEY_BYTES)]

@@ -11,7 +11,7 @@ from runner.errors import BudgetReached, JobError
 from runner.lease import Lease
 from runner.notation import parse_money
 from runner.prices import to_amount
-from runner.tally import PICO
+from runner.tally import PICO, Tally
 from runner.worst_case import WorstCase
 
 if TYPE_CHECKING:
@@ -21,7 +21,6 @@ if TYPE_CHECKING:
     from runner.preflight import Preflight
     from runner.records import Request
     from runner.stake import Stake
-    from runner.tally import Tally
 
 MONEY, TOKENS = 0, 1  # the kinds of account
 FLAGS = ("--max-cost", "--max-total-tokens")  # by kind
@@ -62,6 +61,7 @@ class Spending:
         flight: Preflight,
         tally: Tally,
         *,
+        paid_before: Tally | None = None,  # for answers that are no part of the tally any more
         lease_file: Path | None,  # None: nothing is kept, and nothing was before
         stop: Callable[[BudgetReached], None],
         position: Callable[[], Position],
@@ -70,14 +70,16 @@ class Spending:
         self._position = position
         self._worst = worst_case_of(flight)
         self._lease = None if lease_file is None else Lease(lease_file)
+        self._tally, self._before = tally, paid_before or Tally()
         self.raise_to: str | None = None  # flag and value that would let the run finish
         self._ended_by: tuple[Account, int, BudgetReached] | None = None
         if self._lease is not None:
-            _check_history(flight, tally, self._lease)
-            self._take_up(self._lease, tally)
-        accounts = [
-            self._account(kind, unit, most, tally) for kind, unit, most in limits_of(flight)
-        ]
+            history = Tally()
+            history.merge(tally)
+            history.merge(self._before)
+            _check_history(flight, history, self._lease)
+            self._take_up(self._lease)
+        accounts = [self._account(kind, unit, most) for kind, unit, most in limits_of(flight)]
         write = self._lease.cover if self._lease is not None else None
         self._budget = Budget(tuple(accounts), cover=write, reached=self._reached)
 
@@ -86,26 +88,27 @@ class Spending:
         """Whether there is a limit at all; where there is none, nobody needs to be asked."""
         return bool(self._budget.accounts)
 
-    @staticmethod
-    def _take_up(lease: Lease, tally: Tally) -> None:
-        spent = {TOKENS: tally.total_tokens}
+    def _tokens(self) -> int:
+        return self._tally.total_tokens + self._before.total_tokens
+
+    def _pico(self, unit: str) -> int:
+        return self._tally.costs_pico.get(unit, 0) + self._before.costs_pico.get(unit, 0)
+
+    def _take_up(self, lease: Lease) -> None:
+        spent = {TOKENS: self._tokens()}
         entry = lease.found(MONEY)
         if entry is not None:
-            spent[MONEY] = tally.costs_pico.get(entry.unit, 0)
+            spent[MONEY] = self._pico(entry.unit)
         lease.take_up(spent)
 
-    def _account(self, kind: int, unit: str, most: int, tally: Tally) -> Account:
+    def _account(self, kind: int, unit: str, most: int) -> Account:
         entry = self._lease.found(kind) if self._lease is not None else None
         lost = entry.lost if entry is not None else 0
         if kind == MONEY:
-            spent = tally.costs_pico.get(unit, 0)
-            account = Account(
-                0, unit, most, lambda: tally.costs_pico.get(unit, 0), billed=spent, lost=lost
-            )
+            spent = self._pico(unit)
+            account = Account(0, unit, most, lambda: self._pico(unit), billed=spent, lost=lost)
         else:
-            account = Account(
-                1, unit, most, lambda: tally.total_tokens, billed=tally.total_tokens, lost=lost
-            )
+            account = Account(1, unit, most, self._tokens, billed=self._tokens(), lost=lost)
         if self._lease is None:
             account.spent = lambda: account.billed  # handed over is all that can be done
         account.covered = lost
@@ -166,7 +169,8 @@ class Spending:
             f"how much), {shown(account.left, unit)} left, and the next request may take "
             f"{shown(worst, unit)}"
         )
-        mean = account.billed / position.done if position.done else worst
+        done = position.done + self._before.rows
+        mean = account.billed / done if done else worst
         more = round(mean * position.pending) if position.pending is not None else account.most
         enough = round_up(account.billed + account.lost + more + worst)
         value = str(enough) if account.kind == TOKENS else f"{to_amount(enough):f}"

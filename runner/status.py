@@ -66,6 +66,7 @@ def _counted(
         tally=Kept(folder, run).tally(),
         elapsed_s=told.elapsed_s if told else 0.0,
         rehearsal=run.rehearsal,
+        superseded=run.superseded_total(),
         export=run.export,
         written_at=told.written_at if told else run.created,
     )

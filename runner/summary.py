@@ -37,6 +37,7 @@ class Summary:
     limits: dict[str, Any] | None = None  # qps, tpm, concurrency; None: it does not run
     limited_by: str | None = None  # which limit binds now; None: it does not run
     control: dict[str, Any] | None = None  # the last order that was taken up
+    superseded: dict[str, Any] | None = None  # paid for, but no part of the output any more
     written_at: float | None = None  # seconds since the epoch; None: not read from its file
 
     @property
@@ -48,6 +49,7 @@ class Summary:
         """The documented keys of `--json`; the last ones only where there is something."""
         tally = self.tally
         more = {"budget": self.budget, "limits": self.limits, "limited_by": self.limited_by}
+        more["superseded"] = self.superseded
         return {
             "run": self.run,
             "state": self.state,
@@ -85,6 +87,7 @@ class Summary:
             "limits": self.limits,
             "limited_by": self.limited_by,
             "control": self.control,
+            "superseded": self.superseded,
             "written_at": time.time(),
             "tally": self.tally.to_json(),
         }

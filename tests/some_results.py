@@ -94,4 +94,5 @@ def any_result(row: int | None = None) -> st.SearchStrategy[Result]:
         error_message=_names,
         rejected=_names,
         unmetered_attempts=st.integers(0, 9),
+        row_id=st.just("") | st.binary(min_size=16, max_size=16).filter(any).map(bytes.hex),
     )

@@ -9,9 +9,10 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from small_runs import ROWS, assert_complete, provider, write_csv, write_parquet
 
-from runner.begin import begin, go_on, run, run_sync
-from runner.errors import DatasetError, JobError, Refused, RunFolderError
+from runner.begin import begin, run, run_sync
+from runner.errors import DatasetError, Refused, RunFolderError
 from runner.folder import RunFolder
+from runner.going_on import go_on
 from runner.job import Job
 
 if TYPE_CHECKING:
@@ -172,11 +173,12 @@ async def test_a_changed_file_is_refused_and_what_changed_is_told(
     async with provider(monkeypatch) as at:
         await finished(at, paths)
         (tmp_path / "d.csv").write_bytes(content.encode())
-        with pytest.raises(DatasetError, match=told):
-            at.begin(paths, "out")
         with pytest.raises(DatasetError, match=told) as refused:
+            at.begin(paths, "out")
+        assert "Its answers are kept." in str(refused.value)
+        assert "penstock plan out" in str(refused.value)
+        with pytest.raises(DatasetError, match=told):
             go_on("out")
-        assert "Its answers are kept. Bring the old file back" in str(refused.value)
         assert at.requests == 0
     assert_complete("out")
 
@@ -228,7 +230,7 @@ async def test_a_resume_changes_what_is_asked_for_rows_asked_again_alone(
 ) -> None:
     async with provider(monkeypatch) as at:
         await finished(at, paths)
-    with pytest.raises(JobError, match=r"cannot change what the run asks \(model, params\)"):
+    with pytest.raises(RunFolderError, match=r"model: the run has 'qwen-plus'.*\n.*params: "):
         go_on("out", changes={"model": "qwen-max", "params": {"seed": 1}})
     go_on("out", changes={"model": "qwen-plus"})
     again = go_on("out", changes={"params": {"max_tokens": 9}}, retry=["failed"])

@@ -99,7 +99,7 @@ def test_a_run_file_without_a_key_is_damaged(tmp_path: Path, missing: str) -> No
 
 def test_a_layout_of_another_version_is_left_alone(tmp_path: Path) -> None:
     folder = new_folder(tmp_path)
-    data = orjson.loads(RUN.encode()) | {"layout": 2, "version": "9.9"}
+    data = orjson.loads(RUN.encode()) | {"layout": 3, "version": "9.9"}
     (tmp_path / "run.json").write_bytes(orjson.dumps(data))
     with pytest.raises(RunFolderError, match=r"made by penstock 9\.9"):
         folder.read_run()

@@ -18,26 +18,27 @@ LAYERS: dict[str, tuple[frozenset[str], ...]] = {
     "runner": tuple(
         frozenset(line.split())
         for line in (
-            "records event_loop together notation simulated_clock",
+            "records event_loop together notation simulated_clock damage hashed_file matching",
             "errors account",
             "job tally durable stake",
             "providers sizing bill budget part_files lock seal_record chat_completion",
             (
                 "dataset template tokens prices pacing limits share retry verdict client health "
                 "simulator intake journal output seals progress summary asked_again throttling "
-                "lease deadline crew binding"
+                "lease deadline crew binding row_ids"
             ),
-            "folder blocks worst_case",
+            "folder blocks worst_case sealing",
             "drift kept",
             "side_by_side preflight conclusion",
-            "export shown checked status",
-            "dry_run estimate",
+            "export shown checked status compared",
+            "dry_run estimate plan rebuilding",
+            "switch",
             "setbacks keeping connection sharing spending control lanes",
             "asking budget_notes",
             "run",
             "controlled",
             "handing running rehearsal",
-            "begin",
+            "begin going_on",
             "__init__",
         )
     ),
@@ -48,7 +49,7 @@ LAYERS: dict[str, tuple[frozenset[str], ...]] = {
             "screen opening dry_run estimate_words rehearsal_words",
             "going",
             "consent",
-            "estimate generate resume simulate status show export check control",
+            "estimate generate resume plan simulate status show export check control",
             "cli",
         )
     ),
@@ -69,6 +70,7 @@ PUBLIC_NAMES: list[str] = [
     "MachineFault",
     "ModelEstimate",
     "PenstockError",
+    "Plan",
     "Preflight",
     "ProviderStopped",
     "Range",
@@ -100,6 +102,7 @@ PUBLIC_NAMES: list[str] = [
     "in_usd",
     "pace_of",
     "parse_wanted",
+    "plan",
     "prepare",
     "read_job_file",
     "read_value",

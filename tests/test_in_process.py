@@ -35,7 +35,7 @@ def provider(mean_tokens: float = 100.0, **limits: float) -> InProcess:
 def test_the_mean_answer_is_as_long_as_was_said_and_a_few_are_much_longer() -> None:
     async def work() -> list[Reply]:
         asked = provider(mean_tokens=300)
-        return await asyncio.gather(*(asked.send(request(row)) for row in range(256)))
+        return await asyncio.gather(*(asked.send(request(row), lambda: None) for row in range(256)))
 
     replies = run_simulated(work)
     lengths = [reply.usage.completion_tokens for reply in replies if reply.usage]
@@ -48,7 +48,9 @@ def test_the_mean_answer_is_as_long_as_was_said_and_a_few_are_much_longer() -> N
 def test_the_same_request_has_the_same_answer_each_time() -> None:
     async def work() -> tuple[Reply, Reply]:
         asked = provider()
-        return await asked.send(request(7)), await asked.send(request(7))
+        return await asked.send(request(7), lambda: None), await asked.send(
+            request(7), lambda: None
+        )
 
     first, second = run_simulated(work)
     assert first.usage == second.usage
@@ -64,7 +66,7 @@ def test_beyond_a_limit_it_throttles_as_the_provider_does(
         asked, refused = provider(mean_tokens=10, **limits), []
         for row in range(20):
             try:
-                await asked.send(request(row))
+                await asked.send(request(row), lambda: None)
             except AnsweredError as error:
                 refused.append(error)
         return refused, asked
@@ -79,7 +81,7 @@ def test_beyond_a_limit_it_throttles_as_the_provider_does(
 def test_each_model_has_limits_of_its_own() -> None:
     async def work() -> int:
         asked = provider(qps=1)
-        await asyncio.gather(*(asked.send(request(0, model)) for model in "abc"))
+        await asyncio.gather(*(asked.send(request(0, model), lambda: None) for model in "abc"))
         return asked.throttled
 
     assert run_simulated(work) == 0

@@ -87,7 +87,7 @@ def test_a_clash_names_the_columns_and_the_flags() -> None:
 @given(st.lists(any_result(), max_size=8, unique_by=lambda result: result.row))
 def test_results_come_back_from_their_columns(prefix: str, results: list[Result]) -> None:
     table = assemble([], results, result_schema(prefix), prefix)
-    keys = [result.key for result in results]
+    keys = [(result.key, result.row_id) for result in results]
     unmetered = {result.row: result.unmetered_attempts for result in results}
     assert list(results_of(table, prefix, keys, unmetered)) == results
 
@@ -95,11 +95,12 @@ def test_results_come_back_from_their_columns(prefix: str, results: list[Result]
 def test_what_has_no_column_is_asked_of_the_record() -> None:
     results = [some_result(5, unmetered_attempts=2), some_failure(6, unmetered_attempts=0)]
     table = assemble([], results, result_schema(""), "")
-    found = list(results_of(table, "", ["", "ab" * 16], {5: 2}))
+    found = list(results_of(table, "", [("", ""), ("ab" * 16, "cd" * 16)], {5: 2}))
     assert [one.key for one in found] == ["", "ab" * 16]
+    assert [one.row_id for one in found] == ["", "cd" * 16]
     assert [one.unmetered_attempts for one in found] == [2, 0]
     with pytest.raises(ValueError, match="zip"):
-        list(results_of(table, "", ["only one"]))
+        list(results_of(table, "", [("only one", "")]))
 
 
 def test_inputs_and_results_of_the_same_rows_stand_side_by_side() -> None:

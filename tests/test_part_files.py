@@ -53,7 +53,7 @@ def test_results_come_back_from_a_part_as_they_were(kind: Format, results: list[
     outputs = assemble([], results, schema, "p.")
     whole = pa.table([*inputs.columns, *outputs.columns], [*inputs.column_names, *schema.names])
     read = through(whole, kind, schema)
-    keys = [result.key for result in results]
+    keys = [(result.key, result.row_id) for result in results]
     unmetered = {result.row: result.unmetered_attempts for result in results}
     assert list(results_of(read, "p.", keys, unmetered)) == results
 

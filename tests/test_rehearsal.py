@@ -55,10 +55,11 @@ def test_a_run_that_asks_for_more_than_the_account_has_is_throttled_down_to_it(
 
 def test_tokens_bind_where_they_are_scarce(dataset: str) -> None:
     found = rehearsed(dataset, limits={"qps": 10, "tpm": 60_000})
-    middle = found.stretches[3:8]
-    assert {stretch.limited_by for stretch in middle} == {"tokens"}
-    tokens = sum(one.tokens_per_minute * one.seconds / 60 for one in middle)
-    assert 50_000 < tokens / sum(one.seconds for one in middle) * 60 < 61_000
+    assert {stretch.limited_by for stretch in found.stretches} == {"tokens"}
+    # Within a minute they may come unevenly; over several they may not.
+    tokens = sum(one.tokens_per_minute * one.seconds / 60 for one in found.stretches)
+    assert 55_000 < tokens / found.seconds * 60 < 61_000
+    assert found.throttled == 0
 
 
 def test_few_workers_bind(dataset: str) -> None:

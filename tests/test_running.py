@@ -14,9 +14,9 @@ import pytest
 from small_folder import until
 from small_runs import KEY, ROWS, assert_complete, parts, provider, write_csv, write_parquet
 
-from runner.begin import go_on
 from runner.errors import BudgetReached, MachineFault, RunFolderError
 from runner.folder import RunFolder
+from runner.going_on import go_on
 from runner.simulator import Scenario
 from runner.summary import Summary
 

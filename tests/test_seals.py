@@ -11,6 +11,7 @@ from contextlib import suppress
 from functools import partial
 from typing import TYPE_CHECKING, get_args
 
+import orjson
 import pyarrow as pa
 import pytest
 from crash import Crash, Killed
@@ -58,7 +59,7 @@ def sealed(seals: Seals) -> list[Result]:
     (record,) = records.values()
     seals.verify(record)
     table = read_columns(seals.part(BLOCK), seals.kind, result_schema(""))
-    return list(results_of(table, "", seals.keys(BLOCK), record.unmetered))
+    return list(results_of(table, "", seals.keys(record), record.unmetered))
 
 
 def dies(work: Callable[[], object], monkeypatch: pytest.MonkeyPatch, *, after: int) -> bool:
@@ -86,7 +87,7 @@ def test_a_sealed_block_is_a_part_its_keys_and_its_record(tmp_path: Path, kind: 
     assert (record.tally.failed, record.tally.total_tokens) == (1, 40)
     assert seals.records() == {BLOCK: record}
     assert SealRecord.read(tmp_path / "seals" / "00007.json") == record
-    assert seals.keys(BLOCK) == [KEY, ""]
+    assert seals.keys(record) == [(KEY, ""), ("", "")]
     assert sealed(seals) == OLD
 
 
@@ -185,7 +186,7 @@ def test_what_is_missing_or_has_another_size_is_named(tmp_path: Path, name: str)
             seals.records()
         assert str(fault.value).startswith(f"{path} {problem}")
         assert "its 2 rows (from row 700) were answered and paid for" in str(fault.value)
-        assert f"delete {tmp_path / 'seals' / '00007.json'}" in str(fault.value)
+        assert f"penstock resume {tmp_path} --accept-changes" in str(fault.value)
     path.write_bytes(content)
     assert sealed(seals) == OLD
 
@@ -205,8 +206,58 @@ def test_a_damaged_record_is_told_at_the_start(tmp_path: Path) -> None:
     seals = seals_in(tmp_path)
     seal(seals, OLD)
     (tmp_path / "seals" / "00007.json").write_bytes(b"{")
-    with pytest.raises(MachineFault, match=r"00007\.json is damaged .* asked again"):
+    with pytest.raises(MachineFault, match=r"00007\.json is damaged .*: the rows of block 7"):
         seals.records()
+
+
+def test_a_part_whose_record_is_gone_is_told_and_not_overwritten(tmp_path: Path) -> None:
+    seals = seals_in(tmp_path)
+    seal(seals, OLD)
+    (tmp_path / "seals" / "00007.json").unlink()
+    with pytest.raises(MachineFault, match=r"part-00007\.parquet has no record: .*00007\.json"):
+        seals.records()
+
+
+def test_a_flipped_bit_in_the_keys_is_found(tmp_path: Path) -> None:
+    seals = seals_in(tmp_path)
+    record = seal(seals, OLD)
+    path = tmp_path / "seals" / "00007.keys"
+    path.write_bytes(b"\x00" + path.read_bytes()[1:])
+    assert seals.examine(verify=False) == ({BLOCK: record}, [])
+    with pytest.raises(MachineFault, match=r"00007\.keys is damaged"):
+        seals.verify(record)
+    (flaw,) = seals.examine(verify=True)[1]
+    assert (flaw.block, flaw.path, flaw.rows) == (BLOCK, path, range(START, START + 2))
+
+
+def test_what_is_set_aside_keeps_its_files_and_leaves_no_block(tmp_path: Path) -> None:
+    seals = seals_in(tmp_path / "run")
+    seal(seals, OLD)
+    before = {path.name: path.read_bytes() for path in (tmp_path / "run").glob("*/*")}
+    seals.set_aside(BLOCK, tmp_path / "aside")
+    assert seals.examine(verify=True) == ({}, [])
+    assert {path.name: path.read_bytes() for path in (tmp_path / "aside").glob("*/*")} == before
+
+
+def test_ids_lie_behind_the_keys_where_rows_have_any(tmp_path: Path) -> None:
+    seals = seals_in(tmp_path)
+    table = assemble([], OLD, result_schema(""), "")
+    ids = ["ab" * 16, ""]
+    record = seals.seal(BLOCK, START, [table], [KEY, ""], Tally(), ids=ids)
+    assert record.has_ids
+    assert seals.records() == {BLOCK: record}
+    assert seals.keys(record) == [(KEY, ids[0]), ("", "")]
+    assert seals.packed_keys(record)[1] == b"\xab" * 16 + bytes(16)
+
+
+def test_a_record_of_the_first_layout_is_read(tmp_path: Path) -> None:
+    seals = seals_in(tmp_path)
+    seal(seals, OLD)
+    path = tmp_path / "seals" / "00007.json"
+    data = orjson.loads(path.read_bytes())
+    del data["keys_sha256"], data["has_ids"]
+    path.write_bytes(orjson.dumps(data))
+    assert sealed(seals) == OLD
 
 
 def test_a_block_of_several_tables_is_one_part(tmp_path: Path) -> None:

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import asyncio
 import math
-from contextvars import ContextVar
 from time import monotonic
 from typing import TYPE_CHECKING, Self
 
@@ -20,6 +19,8 @@ from runner.client.certificate import find_issuer
 from runner.client.deadlines import Deadlines
 from runner.client.following import Following
 from runner.client.foreign import FOREIGN, Route, before_answer, is_certificate_error
+from runner.client.leaving import LeavingRequest, nobody_asks
+from runner.client.leaving import leaves as told_to
 from runner.client.reply import load_json
 from runner.client.way_out import find_way_out, make_room_for, open_socket, room_for
 from runner.client.whole_request import whole_requests
@@ -28,9 +29,6 @@ from runner.errors import AttemptFailed, IncompleteReply, JobError
 if TYPE_CHECKING:
     from collections.abc import Callable
     from types import TracebackType
-
-    from aiohttp.abc import AbstractStreamWriter
-    from aiohttp.connector import Connection
 
     from runner.records import Reply, Request
 
@@ -41,26 +39,6 @@ _LISTING_TIMEOUT_S = 30.0
 # Below the minute after which servers and gateways commonly close idle connections: a POST on one
 # that is just being closed fails.
 _IDLE_CONNECTION_S = 30.0
-
-
-def _nobody_asks() -> None:
-    """For requests that nobody wants to see leave."""
-
-
-_leaves: ContextVar[Callable[[], None]] = ContextVar("leaves", default=_nobody_asks)
-
-
-class _Leaving(aiohttp.ClientRequest):
-    """Tells when it has a connection and goes out; a new connection takes its time before."""
-
-    async def write_bytes(
-        self,
-        writer: AbstractStreamWriter,
-        conn: Connection,
-        content_length: int | None = None,
-    ) -> None:
-        _leaves.get()()
-        await super().write_bytes(writer, conn, content_length)
 
 
 class Client:
@@ -117,7 +95,7 @@ class Client:
         plain_proxied = self.way_out.proxy is not None and self._url.scheme == "http"
         self._session = aiohttp.ClientSession(
             headers=self._headers if plain_proxied else None,
-            request_class=aiohttp.ClientRequest
+            request_class=LeavingRequest
             if plain_proxied
             else whole_requests(self._url, self._headers),
             connector=aiohttp.TCPConnector(
@@ -126,7 +104,6 @@ class Client:
                 ssl=self.way_out.tls or True,
                 socket_factory=open_socket,
             ),
-            request_class=_Leaving,
             cookie_jar=aiohttp.DummyCookieJar(),
             # Deadlines take care of the rest.
             timeout=aiohttp.ClientTimeout(total=None, connect=connect_s, sock_connect=connect_s),
@@ -146,12 +123,12 @@ class Client:
             self._issuer.cancel()
         await self._session.close()
 
-    async def send(self, request: Request, leaves: Callable[[], None] = _nobody_asks) -> Reply:
+    async def send(self, request: Request, leaves: Callable[[], None] = nobody_asks) -> Reply:
         """The answer to one request. Raises AttemptFailed, and nothing else but a cancellation.
 
         `leaves` is called when the connection is there and the request goes out.
         """
-        _leaves.set(leaves)
+        told_to.set(leaves)
         if self._stream:
             outcome = await self._ask_streamed(request.body[:-1] + _STREAM_KEYS)
         else:

@@ -13,6 +13,8 @@ import aiohttp
 from aiohttp import hdrs
 from multidict import CIMultiDict
 
+from runner.client.leaving import LeavingRequest, leaves
+
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
@@ -20,7 +22,7 @@ if TYPE_CHECKING:
     from yarl import URL
 
 
-class _WholeRequest(aiohttp.ClientRequest):
+class _WholeRequest(LeavingRequest):
     """Follows aiohttp 3.12 and 3.13. Whatever is no POST goes their own way."""
 
     same_headers: ClassVar[CIMultiDict[str]]
@@ -63,6 +65,7 @@ class _WholeRequest(aiohttp.ClientRequest):
         transport = protocol.transport
         if transport is None or transport.is_closing():
             raise aiohttp.ClientConnectionResetError("the connection is closing")
+        leaves.get()()
         transport.write(b"%b%d\r\n\r\n%b" % (self.head, len(body), body))
         protocol.start_timeout()
         return self.response_class(

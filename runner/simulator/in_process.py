@@ -58,11 +58,13 @@ class InProcess:
         """As many as are wanted."""
         return concurrency
 
-    async def send(self, request: Request) -> Reply:
+    async def send(self, request: Request, leaves: Callable[[], None]) -> Reply:
         """An answer of the length that belongs to this request. Raises AnsweredError: a throttle.
 
-        The same request has the same length whenever it is asked.
+        The same request has the same length whenever it is asked. There is no way to the server
+        that could take time: it `leaves` at once.
         """
+        leaves()
         loop, sent_s = self._loop, self._loop.time()
         self.asked += 1
         prompt = self._prompt_tokens(request)

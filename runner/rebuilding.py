@@ -1,0 +1,151 @@
+"""A run's answers laid out anew, beside the layout that holds them, in bounded memory."""
+
+from __future__ import annotations
+
+import os
+from array import array
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+from runner.durable import fsync_folder
+from runner.folder import PARTS_OF_LAYOUT
+from runner.journal import encode_line, look_into
+from runner.kept import Kept
+from runner.output import output_schema
+from runner.seal_record import tally_in
+from runner.sealing import seal_block
+from runner.seals import Seals, key_at
+from runner.tally import Tally
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+    import pyarrow as pa
+
+    from runner.compared import Compared
+    from runner.damage import Damage
+    from runner.folder import RunFile, RunFolder
+    from runner.preflight import Preflight
+    from runner.records import Result
+
+
+class Rebuilding:
+    """Fills next/: block after block of the old answers, then of the new rows. Made by `switch`."""
+
+    def __init__(
+        self,
+        folder: RunFolder,
+        run: RunFile,
+        new: RunFile,
+        flight: Preflight,
+        compared: Compared,
+        damaged: list[Damage],
+    ) -> None:
+        self._folder = folder
+        self._new = new
+        self._flight = flight
+        self._compared = compared
+        self._damaged = {flaw.block: flaw for flaw in damaged}
+        self._old_seals = folder.seals(run)
+        self._kept = Kept(folder, run)
+        self._journal, parts, records = (folder.next / name for name in PARTS_OF_LAYOUT)
+        self._seals = Seals(parts, records, new.job.format)
+        self._gone = Tally()
+
+    def build(self, *, keep_answered: bool) -> Tally:
+        """All of next/, forced to disk; what was paid for and is not carried over."""
+        for name in PARTS_OF_LAYOUT:
+            (self._folder.next / name).mkdir(parents=True)
+        places, counts = self._places(keep_answered=keep_answered)
+        for block in self._kept.blocks():
+            self._carry_over(self._results(block), places)
+        self._seal_whole_blocks(counts)
+        for path in self._journal.iterdir():
+            _force_to_disk(path)
+        fsync_folder(self._journal)
+        return self._gone
+
+    def _places(self, *, keep_answered: bool) -> tuple[array[int], array[int]]:
+        """The new row of each answer, -1 for none; and how many answers each new block has."""
+        compared, size = self._compared, self._new.block_rows
+        total = len(compared.wanted.rows)
+        places = array("q", [-1]) * len(compared.found.answered)
+        counts = array("q", [0]) * -(-total // size)
+        for row, at in enumerate(compared.matching.source):
+            if at >= 0 and compared.stays(row, keep_answered=keep_answered):
+                places[at] = row
+                counts[row // size] += 1
+        return places, counts
+
+    def _results(self, block: int) -> dict[int, Result]:
+        if block not in self._damaged:
+            return self._kept.results(block)
+        path = self._old_seals.record_path(block)
+        if path.exists():
+            self._gone.merge(tally_in(path))
+        return self._kept.journalled(block)
+
+    def _carry_over(self, results: dict[int, Result], places: array[int]) -> None:
+        """Append a block's answers to the journals of their new blocks, one file at a time."""
+        answered, ids = self._compared.found.answered, self._compared.wanted.rows.ids
+        lines: dict[int, list[bytes]] = {}
+        for row, result in sorted(results.items()):
+            if not result.key:
+                continue  # nothing was asked, and telling so anew costs nothing
+            at = self._at
+            self._at += 1
+            assert answered.places[at] == row  # noqa: S101 - both were read under one lock
+            place = places[at]
+            if place < 0:
+                self._gone.add(result)
+                continue
+            moved = replace(result, row=place, row_id=key_at(ids, place).hex())
+            lines.setdefault(place // self._new.block_rows, []).append(encode_line(moved))
+        for block, found in lines.items():
+            with self._path(block).open("ab") as file:
+                file.write(b"".join(found))
+
+    _at = 0  # the number of the next answer
+
+    def _path(self, block: int) -> Path:
+        return self._journal / f"{block:05d}.jsonl"
+
+    def _seal_whole_blocks(self, counts: array[int]) -> None:
+        """Blocks of which every row is answered become parts at once; others wait for answers."""
+        size, total = self._new.block_rows, len(self._compared.wanted.rows)
+        spans = [
+            range(start, min(start + size, total))
+            for start in range(0, total, size)
+            if counts[start // size] == min(start + size, total) - start
+        ]
+        prefix = self._new.job.prefix
+        schema = output_schema(self._flight.inputs, prefix)
+        for span, inputs in self._inputs(spans):
+            block = span.start // size
+            results = look_into(self._journal, block)
+            ordered = [results[row] for row in span]
+            seal_block(self._seals, block, inputs, ordered, schema, prefix)
+            self._path(block).unlink()
+
+    def _inputs(self, spans: list[range]) -> Iterator[tuple[range, list[pa.RecordBatch]]]:
+        """The dataset's columns for each span, in order."""
+        names = self._flight.inputs.names
+        batches = self._flight.dataset.batches(columns=(), keep=names, spans=spans)
+        wanted, have = iter(spans), 0
+        pieces: list[pa.RecordBatch] = []
+        span = next(wanted, range(0))
+        for batch in batches:
+            at = 0
+            while at < len(batch.rows):
+                size = min(len(batch.rows) - at, len(span) - have)
+                pieces.append(batch.inputs.slice(at, size))
+                at, have = at + size, have + size
+                if have == len(span):
+                    yield span, pieces
+                    span, pieces, have = next(wanted, range(0)), [], 0
+
+
+def _force_to_disk(path: Path) -> None:
+    with path.open("r+b") as file:
+        os.fsync(file.fileno())
