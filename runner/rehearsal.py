@@ -31,8 +31,8 @@ if TYPE_CHECKING:
     from runner.preflight import Preflight
     from runner.records import Request, Result, Row
 
-# Rows that are rehearsed one by one, about half a minute of work; the rest follows from their pace.
-MOST_ROWS: Final = 100_000
+# Rows that are rehearsed one by one, about two minutes of work; the rest follows from their pace.
+MOST_ROWS: Final = 1_000_000
 _PARTS: Final = 10
 _LOOK_EVERY_S: Final = 1.0  # of simulated time: which limit binds?
 _HEARD_EVERY_ROWS: Final = 500

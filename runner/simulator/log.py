@@ -132,6 +132,8 @@ class SimulatorLog:
             "line": line,
             "prompt_tokens": answer.prompt_tokens if answer else 0,
             "completion_tokens": answer.completion_tokens if answer else 0,
+            "cached_tokens": answer.cached_tokens if answer else 0,
+            "thought": answer is not None and answer.choices[0].reasoning is not None,
         }
         return orjson.dumps(record) + b"\n"
 
