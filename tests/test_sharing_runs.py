@@ -158,7 +158,7 @@ def test_no_second_is_above_the_limit_whoever_comes_and_goes(story: Story) -> No
 def test_a_server_that_enforces_the_limit_has_hardly_anything_to_refuse(story: Story) -> None:
     refused = sum(asked.status == 429 for asked in story.log.asked)
     # It enforces exactly the limit, by the moment at which it comes to read a request.
-    assert refused <= 0.01 * len(story.log.asked)
+    assert refused <= 0.01 * len(story.log.asked) + PER_SECOND * story.late_s
 
 
 def test_two_runs_get_half_each_whatever_their_number_of_workers(story: Story) -> None:
