@@ -2,8 +2,8 @@
 
 The stand-in server refuses exactly what is above the limit and measures by its own log: the
 fullest second (or minute), the share of the limit that was used while there were rows left to
-begin, the attempts it had to throttle. How late this machine was at the worst stands beside it: a
-server that did not run counts what arrived meanwhile as one moment.
+begin, the attempts it had to throttle. How late the server itself was at the worst stands beside
+it: what arrived while it did not run, it counts as one moment.
 
     python benchmarks/limits.py [REPETITIONS]
 """
@@ -17,12 +17,11 @@ import random
 import subprocess
 import sys
 import tempfile
-import threading
 import time
 import urllib.request
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Self
+from typing import TYPE_CHECKING, Any
 
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -89,28 +88,6 @@ class Seen:
         return sum(tokens for at_s, tokens in ended if at_s < minutes * 60), minutes
 
 
-class Witness:
-    """How late a thread is that only wants to wake every few milliseconds."""
-
-    def __enter__(self) -> Self:
-        self.latest_s = 0.0
-        self._done = threading.Event()
-        self._thread = threading.Thread(target=self._watch)
-        self._thread.start()
-        return self
-
-    def __exit__(self, *exc_info: object) -> None:
-        self._done.set()
-        self._thread.join()
-
-    def _watch(self) -> None:
-        while True:
-            before_s = time.monotonic()
-            if self._done.wait(0.005):
-                return
-            self.latest_s = max(self.latest_s, time.monotonic() - before_s - 0.005)
-
-
 def ask(folder: Path, base_url: str, prompts: list[str], *flags: str) -> Seen:
     """Run the prompts to their end; what the server saw."""
     dataset = folder / "prompts.parquet"
@@ -130,7 +107,7 @@ def ask(folder: Path, base_url: str, prompts: list[str], *flags: str) -> Seen:
 def measure_pace(folder: Path, qps: float, errors: str) -> None:
     rows = max(8, round(qps * _SECONDS * (0.9 if errors else 1)))
     flags = ["--errors", errors] if errors else []
-    with server("--qps", str(qps), *flags) as base_url, Witness() as witness:
+    with server("--qps", str(qps), *flags) as base_url:
         prompts = [f"row {row}" for row in range(rows)]
         workers = str(max(8, min(1000, round(qps))))
         seen = ask(folder, base_url, prompts, "--qps", str(qps), "--concurrency", workers)
@@ -138,7 +115,7 @@ def measure_pace(folder: Path, qps: float, errors: str) -> None:
     print(
         f"| {qps:g}/s{' and 10 % random 429s' if errors else ''} | {seen.stats['requests']:,} "
         f"| {seen.stats['largest_1s']} | {requests / max(span_s, 1e-9) / qps:.1%} "
-        f"| {seen.throttled} | {witness.latest_s * 1000:.0f} ms |",
+        f"| {seen.throttled} | {seen.stats['late_s'] * 1000:.0f} ms |",
         flush=True,
     )
 
@@ -148,13 +125,13 @@ def measure_tokens(folder: Path) -> None:
     mean_tokens = 500
     rows = _TPM * _TPM_SECONDS // 60 // mean_tokens
     prompts = [f"row {row} " + "word " * rng.randint(12, 240) for row in range(rows)]
-    with server("--tpm", str(_TPM)) as base_url, Witness() as witness:
+    with server("--tpm", str(_TPM)) as base_url:
         seen = ask(folder, base_url, prompts, "--tpm", str(_TPM), "--concurrency", "60")
     tokens, minutes = seen.tokens_of_whole_minutes(_LATENCY_S)
     print(
         f"| {_TPM:,} tokens a minute | {seen.stats['requests']:,} "
         f"| {seen.stats['largest_60s_tokens']:,} in a minute | {tokens / minutes / _TPM:.1%} "
-        f"| {seen.throttled} | {witness.latest_s * 1000:.0f} ms |",
+        f"| {seen.throttled} | {seen.stats['late_s'] * 1000:.0f} ms |",
         flush=True,
     )
 
@@ -164,7 +141,7 @@ def main() -> None:
     print(
         f"{time.strftime('%Y-%m-%d')}, Python {platform.python_version()}, {os.cpu_count()} cores, "
         f"{platform.machine()}; {_SECONDS} s each, seed {_SEED}\n\n"
-        "| limit | requests | most in a second | used | throttled | machine late by |\n"
+        "| limit | requests | most in a second | used | throttled | server late by |\n"
         "|---|---|---|---|---|---|",
         flush=True,
     )

@@ -166,8 +166,7 @@ class Line:
                 continue
             connects = False
             await asyncio.sleep(0)  # other callbacks come first: here a stall is worst
-            # Held again while it was held: the loop's own time, not an event, ends it.
-            while self._held_until_s > self._loop.time():  # noqa: ASYNC110 - a moment, no event
+            if self._held_until_s > self._loop.time():
                 await asyncio.sleep(self._held_until_s - self._loop.time())
             self._pace.left()
             self.left_s.append(self._loop.time())

@@ -27,6 +27,7 @@ class Asked(NamedTuple):
     at_s: float  # seconds since the epoch, by the server
     run: str
     status: int
+    text: str
 
 
 class Log:
@@ -46,7 +47,8 @@ class Log:
         with open(self._pipe, "rb") as lines:  # noqa: PTH123 - a descriptor
             for line in lines:
                 entry = json.loads(line)
-                asked = Asked(entry["at"], entry["prompt"].split()[0], entry["status"])
+                run, _, text = entry["prompt"].partition(" ")
+                asked = Asked(entry["at"], run, entry["status"], text)
                 with self._news:
                     self.asked.append(asked)
                     self._news.notify_all()
@@ -60,6 +62,14 @@ class Log:
 
     def of(self, run: str) -> list[float]:
         return [asked.at_s for asked in self.asked if asked.run == run]
+
+    def last_begun(self, run: str) -> float:
+        """When the last row of a run was first asked; what came after were retries."""
+        first_s: dict[str, float] = {}
+        for asked in self.asked:
+            if asked.run == run:
+                first_s.setdefault(asked.text, asked.at_s)
+        return max(first_s.values())
 
     def wait_for_first(self, run: str) -> float:
         self.until(lambda: bool(self.of(run)))
@@ -78,6 +88,8 @@ class Story:
     both_from_s: float
     third_from_s: float
     third_to_s: float
+    third_gone_s: float
+    late_s: float  # the server itself, at the worst
     killed_s: float
     all_taken_s: float  # the survivor's last second was fuller than any part would allow
     third_status: int
@@ -98,12 +110,7 @@ def command(run: str, base_url: str, *, rows: str, workers: int) -> list[str]:
 
 @pytest.fixture(scope="module")
 def story(tmp_path_factory: pytest.TempPathFactory) -> Story:
-    told = tell(tmp_path_factory.mktemp("sharing"))
-    if told.fullest_second > MOST:
-        # Where other work starves the server, it reads requests late, and several at once. The
-        # schedule itself is proven on a fake clock, in test_pace.
-        told = tell(tmp_path_factory.mktemp("sharing"))
-    return told
+    return tell(tmp_path_factory.mktemp("sharing"))
 
 
 def tell(folder: Path) -> Story:
@@ -123,9 +130,9 @@ def tell(folder: Path) -> Story:
         ):
             both_from_s = max(log.wait_for_first("a"), log.wait_for_first("b"))
             log.until_s(both_from_s + 2)
-            third = penstock(*run("c", rows="25"), cwd=folder, XDG_CACHE_HOME=cache)
-            third_to_s = log.of("c")[-1]
-            log.until_s(third_to_s + 2)
+            third = penstock(*run("c", rows="40"), cwd=folder, XDG_CACHE_HOME=cache)
+            third_gone_s = time.time()
+            log.until_s(third_gone_s + 2)
             killed_s = time.time()
             second.kill()
             log.until(lambda: log.rate("a", log.asked[-1].at_s - 1, log.asked[-1].at_s) >= 42)
@@ -133,7 +140,9 @@ def tell(folder: Path) -> Story:
                 log=log,
                 both_from_s=both_from_s,
                 third_from_s=log.of("c")[0],
-                third_to_s=third_to_s,
+                third_to_s=log.last_begun("c"),
+                third_gone_s=third_gone_s,
+                late_s=server.stats()["late_s"],
                 killed_s=killed_s,
                 all_taken_s=log.asked[-1].at_s,
                 third_status=third.status,
@@ -142,30 +151,33 @@ def tell(folder: Path) -> Story:
 
 
 def test_no_second_is_above_the_limit_whoever_comes_and_goes(story: Story) -> None:
-    assert story.fullest_second <= MOST
+    # What arrived while the server was not scheduled, it counts as one moment.
+    assert story.fullest_second <= MOST + PER_SECOND * story.late_s
 
 
 def test_a_server_that_enforces_the_limit_has_hardly_anything_to_refuse(story: Story) -> None:
     refused = sum(asked.status == 429 for asked in story.log.asked)
-    assert refused <= 0.02 * len(story.log.asked)
+    # It enforces exactly the limit, by the moment at which it comes to read a request.
+    assert refused <= 0.01 * len(story.log.asked) + PER_SECOND * story.late_s
 
 
 def test_two_runs_get_half_each_whatever_their_number_of_workers(story: Story) -> None:
     for run in "ab":
-        rate = story.log.rate(run, story.both_from_s + 0.6, story.third_from_s - 0.6)
+        rate = story.log.rate(run, story.both_from_s + 0.6, story.both_from_s + 2)
         assert 0.4 * PER_SECOND <= rate <= 0.6 * PER_SECOND
 
 
 def test_a_third_run_gets_a_third(story: Story) -> None:
     for run in "abc":
-        rate = story.log.rate(run, story.third_from_s, story.third_to_s)
-        assert rate == pytest.approx(PER_SECOND / 3, rel=0.2)
+        # Who was there before lets what it sent as a larger part leave the window first.
+        rate = story.log.rate(run, story.third_from_s + 0.6, story.third_to_s)
+        assert rate == pytest.approx(PER_SECOND / 3, rel=0.25)
 
 
 def test_a_run_that_ends_leaves_its_part_to_the_others(story: Story) -> None:
     assert story.third_status == 0
     for run in "ab":
-        rate = story.log.rate(run, story.third_to_s + 1, story.third_to_s + 2)
+        rate = story.log.rate(run, story.third_gone_s + 1, story.third_gone_s + 2)
         assert 0.4 * PER_SECOND <= rate <= 0.6 * PER_SECOND
 
 

@@ -2,6 +2,13 @@
 
 A ledger of the last minute decides, since providers refuse by the minute; aiolimiter spreads the
 grants inside it, behind one line, since it serves by amount and not by arrival.
+
+What is promised, and where it ends: tokens count when a reply ends, and when that will be is only
+known as a mean of the answers so far. While replies take seconds, no minute is above the limit by
+more than 1 % and one request, and 97 % of it is used. Where they take 10 s to 2 minutes and a few
+of them fill the limit, replies sent minutes apart may end together: then 65 to 87 % is used, and a
+minute may come out above the limit, by what ended together by chance. The provider answers that
+with a throttle, which is asked again and costs no answer.
 """
 
 from __future__ import annotations

@@ -20,6 +20,7 @@ from aiohttp import web
 from runner.errors import MachineFault
 from runner.simulator.desk import Desk, Verdict
 from runner.simulator.error_lines import error_lines
+from runner.simulator.lateness import Lateness
 from runner.simulator.log import DROPPED, GONE, Asked, SimulatorLog
 from runner.simulator.trouble import Wire, error_wire
 from runner.simulator.wire import send
@@ -54,19 +55,22 @@ class Simulator:
         self._log = SimulatorLog(settings, epoch_s=time.time() - self._clock(), file=log_file)
         self._desk = Desk(settings, self._log)
         self._closed = asyncio.Event()
+        self._lateness = Lateness()
 
     def stats(self) -> dict[str, Any]:
         """What `GET /_stats` answers."""
-        return self._log.stats()
+        return {**self._log.stats(), "late_s": round(self._lateness.largest_s, 6)}
 
     def reset(self) -> None:
         """Forget every request: log, limits, scenario counts."""
         self._log.reset()
+        self._lateness.reset()
         self._desk = Desk(self.settings, self._log)
 
     def close(self) -> None:
         """Let go of the requests that were never to be answered."""
         self._closed.set()
+        self._lateness.close()
 
     async def handle(self, request: web.BaseRequest) -> web.StreamResponse:
         """One HTTP request, whatever it is."""
