@@ -3,7 +3,7 @@
 
 SHELL := /bin/sh
 .DEFAULT_GOAL := help
-.PHONY: help demo test check lint types format bench build examples clean
+.PHONY: help demo test check lint types format bench bench-peers build examples clean
 
 PYTHON ?= python3.11
 VENV := .venv
@@ -11,7 +11,7 @@ BIN := $(VENV)/bin
 INSTALLED := $(VENV)/.installed
 
 help: ## show these targets
-	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-8s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-11s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 demo: $(INSTALLED) ## run the main job on the example dataset, against a stand-in server
 	@rm -rf demo
@@ -35,10 +35,15 @@ format: $(INSTALLED) ## tidy the formatting and what can be mended by itself
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
 
-bench: $(INSTALLED) ## measure speed and memory beside a bare client loop and the bare tokenizer
+bench: $(INSTALLED) ## measure speed, limits and counting beside the bare loop and tokenizer
 	$(BIN)/python benchmarks/run.py
+	$(BIN)/python benchmarks/stations.py
+	$(BIN)/python benchmarks/start_up.py
 	$(BIN)/python benchmarks/limits.py
 	$(BIN)/python benchmarks/counting.py
+
+bench-peers: $(INSTALLED) ## measure other clients, each installed in benchmarks/.peers
+	$(BIN)/python benchmarks/peers.py
 
 build: $(INSTALLED) ## build the wheel into dist/
 	$(BIN)/python -m pip wheel --quiet --no-deps --wheel-dir dist .

@@ -1,4 +1,4 @@
-"""`make bench`: what a run costs beside a bare client loop, in the same minutes on one machine.
+"""What does a run cost beside a bare client loop, in the same minutes on one machine?
 
 Absolute times say little on a shared machine, so every figure is a ratio: CPU seconds of the
 client process per 1,000 requests, and requests per second, whole way over bare loop, as the median
@@ -64,11 +64,18 @@ def measure(command: list[str], cwd: Path) -> Cost:
     return Cost(cpu_s, wall_s, after.ru_maxrss / 1024)
 
 
-def whole_way(base_url: str, dataset: Path, workers: int, run: str) -> list[str]:
+def bare_loop(url: str, requests: int, workers: int, *, stream: bool = False) -> list[str]:
+    mode = ["stream"] if stream else []
+    return [sys.executable, str(_HERE / "bare.py"), url, str(requests), str(workers), *mode]
+
+
+def whole_way(
+    base_url: str, dataset: Path, workers: int, run: str, *, stream: bool = False
+) -> list[str]:
     return [
         sys.executable, "-c", "from jobs.cli import main; main()", "generate", str(dataset), "-p",
         "{{ row_number }} {{ text }}", "--base-url", base_url, "--concurrency", str(workers),
-        "--quiet", "--yes", "-o", run,
+        "--quiet", "--yes", "-o", run, "--stream" if stream else "--no-stream",
     ]  # fmt: skip
 
 
@@ -76,33 +83,41 @@ def spread(values: list[float]) -> str:
     return f"{statistics.median(values):.2f} ({min(values):.2f} to {max(values):.2f})"
 
 
-def compare(folder: Path, *, rows: int, workers: int, latency_s: float, pairs: int) -> None:
-    dataset = folder / f"{rows}.parquet"
+def start_of(commands: list[list[str]], folder: Path) -> Cost:
+    """Python, the imports and the command's own beginning, which are no part of a row's cost."""
+    costs = [measure(command, folder) for command in commands]
+    return Cost(
+        statistics.median(cost.cpu_s for cost in costs),
+        statistics.median(cost.wall_s for cost in costs),
+        max(cost.peak_mb for cost in costs),
+    )
+
+
+def compare(
+    folder: Path, *, rows: int, workers: int, latency_s: float, pairs: int, stream: bool = False
+) -> None:
+    dataset, first = folder / f"{rows}.parquet", folder / "first.parquet"
     texts = pa.table({"row_number": list(range(rows)), "text": [_QUESTION] * rows})
     pq.write_table(texts, dataset)
-    # The start of Python and the imports are not part of a request's cost.
-    idle = [sys.executable, str(_HERE / "bare.py"), "http://127.0.0.1:1", "0", "1"]
-    empty_s = measure(idle, folder).cpu_s
-    first = folder / "first.parquet"
     pq.write_table(texts.slice(0, 1), first)
     cpu: list[float] = []
     speed: list[float] = []
-    bare_per_1000: list[float] = []
-    with server(latency_s) as base_url:
-        one = measure(whole_way(base_url, first, 1, f"one-{workers}-{latency_s}"), folder)
+    bare_ms: list[float] = []
+    with server(latency_s) as base_url, tempfile.TemporaryDirectory(dir=folder) as runs:
+        url = f"{base_url}/chat/completions"
+        idle = start_of([bare_loop(url, 0, 1)] * 3, folder)
+        one = start_of([whole_way(base_url, first, 1, f"{runs}/one-{n}") for n in range(3)], folder)
         for pair in range(pairs):
-            url = f"{base_url}/chat/completions"
-            loop = [sys.executable, str(_HERE / "bare.py"), url, str(rows), str(workers)]
-            bare = measure(loop, folder)
-            run = f"run-{workers}-{latency_s}-{pair}"
-            whole = measure(whole_way(base_url, dataset, workers, run), folder)
-            cpu.append((whole.cpu_s - one.cpu_s) / (bare.cpu_s - empty_s))
-            speed.append((bare.wall_s - empty_s) / (whole.wall_s - one.wall_s))
-            bare_per_1000.append((bare.cpu_s - empty_s) / rows * 1000)
+            bare = measure(bare_loop(url, rows, workers, stream=stream), folder)
+            run = f"{runs}/{pair}"
+            whole = measure(whole_way(base_url, dataset, workers, run, stream=stream), folder)
+            cpu.append((whole.cpu_s - one.cpu_s) / (bare.cpu_s - idle.cpu_s))
+            speed.append((bare.wall_s - idle.wall_s) / (whole.wall_s - one.wall_s))
+            bare_ms.append((bare.cpu_s - idle.cpu_s) / rows * 1e3)
     print(
-        f"{rows:>9,} rows, {workers:>5,} workers, {latency_s * 1000:>3.0f} ms: "
-        f"CPU {spread(cpu)} of the bare loop's, throughput {spread(speed)}; "
-        f"bare loop {statistics.median(bare_per_1000):.3f} CPU s per 1,000",
+        f"| {'streamed' if stream else 'plain'} | {rows:,} | {workers:,} | "
+        f"{latency_s * 1000:.0f} ms | {spread(cpu)} | {spread(speed)} | "
+        f"{statistics.median(bare_ms):.3f} |",
         flush=True,
     )
 
@@ -111,22 +126,25 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--rows", type=int, default=20_000)
     parser.add_argument("--pairs", type=int, default=5)
-    parser.add_argument("--workers", type=int, default=200)
     options = parser.parse_args()
     print(
-        f"{time.strftime('%Y-%m-%d')}, Python {platform.python_version()}, "
-        f"{os.cpu_count()} cores, {platform.machine()}; medians of {options.pairs} interleaved "
-        "pairs, least to greatest"
+        f"{time.strftime('%Y-%m-%d')}, Python {platform.python_version()}, {os.cpu_count()} cores, "
+        f"{platform.machine()}; medians of {options.pairs} interleaved pairs, least to greatest\n"
     )
+    print(
+        "| replies | rows | workers | latency | CPU, bare loop = 1 | throughput, likewise | ",
+        end="",
+    )
+    print("bare loop, CPU ms a request |\n|---|---|---|---|---|---|---|", flush=True)
+    rows, pairs = options.rows, options.pairs
     with tempfile.TemporaryDirectory() as name:
-        for latency_s in (0.0, 0.05):
-            compare(
-                Path(name),
-                rows=options.rows,
-                workers=options.workers,
-                latency_s=latency_s,
-                pairs=options.pairs,
-            )
+        folder = Path(name)
+        compare(folder, rows=rows, workers=200, latency_s=0.0, pairs=pairs)
+        compare(folder, rows=rows, workers=200, latency_s=0.05, pairs=pairs)
+        compare(folder, rows=rows, workers=200, latency_s=0.0, pairs=pairs, stream=True)
+        compare(folder, rows=rows // 2, workers=10, latency_s=0.0, pairs=pairs)
+        compare(folder, rows=rows, workers=5000, latency_s=0.05, pairs=pairs)
+        compare(folder, rows=rows * 5, workers=200, latency_s=0.0, pairs=max(1, pairs // 2))
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""A server that is never the bottleneck: one fixed answer to whatever is posted.
+"""A server that is not the bottleneck: one fixed answer, plain or streamed, whatever is posted.
 
 Enough of HTTP/1.1 for a keep-alive client that sends Content-Length, and no more.
 """
@@ -32,6 +32,25 @@ _REPLY = (
     b"Content-Length: %d\r\n\r\n%b" % (len(_ANSWER), _ANSWER)
 )
 
+_HEAD = {"id": "chatcmpl-benchmark", "created": 1795500000, "model": "qwen-plus"}
+_PIECES = 14
+
+
+def _chunk(choices: list[dict[str, object]], **more: object) -> bytes:
+    event = b"data: %b\n\n" % orjson.dumps({**_HEAD, "choices": choices, **more})
+    return b"%x\r\n%b\r\n" % (len(event), event)
+
+
+_PIECE = _chunk([{"index": 0, "delta": {"content": "A reply of usual length. "}}])
+_STREAM = (
+    b"HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\nx-request-id: 0\r\n"
+    b"Transfer-Encoding: chunked\r\n\r\n"
+    + _PIECE * _PIECES
+    + _chunk([{"index": 0, "delta": {}, "finish_reason": "stop"}])
+    + _chunk([], usage={"prompt_tokens": 150, "completion_tokens": 80, "total_tokens": 230})
+    + b"e\r\ndata: [DONE]\n\n\r\n0\r\n\r\n"
+)
+
 
 class Answering(asyncio.Protocol):
     """One connection: counts whole requests by their Content-Length and answers each."""
@@ -54,15 +73,16 @@ class Answering(asyncio.Protocol):
             size = int(head[at + 15 :].split(b"\r\n", 1)[0]) if at >= 0 else 0
             if len(self._buffer) < end + 4 + size:
                 return
-            self._buffer = self._buffer[end + 4 + size :]
+            body, self._buffer = self._buffer[: end + 4 + size], self._buffer[end + 4 + size :]
+            answer = _STREAM if b'"stream":true' in body else _REPLY
             if self._latency_s:
-                asyncio.get_running_loop().call_later(self._latency_s, self._answer)
+                asyncio.get_running_loop().call_later(self._latency_s, self._answer, answer)
             else:
-                self._answer()
+                self._answer(answer)
 
-    def _answer(self) -> None:
+    def _answer(self, answer: bytes) -> None:
         if not self._transport.is_closing():
-            self._transport.write(_REPLY)  # type: ignore[attr-defined]
+            self._transport.write(answer)  # type: ignore[attr-defined]
 
 
 async def main(latency_s: float) -> None:

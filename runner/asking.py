@@ -166,7 +166,7 @@ class Asking:
         return await self._intake.take()
 
     async def _attempt(self, turn: RowTurn, request: Request, place: Place) -> None:
-        is_probe = await self._health.admit()
+        is_probe = self._health.is_outage and await self._health.admit()
         try:
             lane, budget = self._lanes.of(request.model), self._budget
             with FREE if budget is None else await budget.admit(request) as stake:

@@ -1,0 +1,102 @@
+"""`make bench-peers`: what do others cost for the same rows? Each in an environment of its own.
+
+CPU seconds of the client process per 1,000 requests, start-up taken off, against a server that
+answers at once; Penstock with its journal and parts on disk, in the same minutes. The drivers in
+`peers/` are the shortest that each peer's own documentation suggests.
+"""
+
+from __future__ import annotations
+
+import argparse
+import statistics
+import subprocess
+import sys
+import tempfile
+from dataclasses import dataclass
+from pathlib import Path
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+from run import measure, server, whole_way
+
+_HERE = Path(__file__).parent
+_QUESTION = "A question of the usual length, asked again and again. " * 11
+_WORKERS = 200
+
+
+@dataclass(frozen=True, slots=True)
+class Peer:
+    """One way to run another program."""
+
+    name: str
+    package: str  # as pip takes it, and the environment's name before any "["
+    driver: str
+    mode: str
+
+    def python(self, environments: Path) -> Path:
+        """Its interpreter; installs it where there is none."""
+        folder = environments / self.package.partition("[")[0]
+        if not folder.exists():
+            subprocess.run([sys.executable, "-m", "venv", str(folder)], check=True)
+            pip = [str(folder / "bin/python"), "-m", "pip", "install", "--quiet", self.package]
+            subprocess.run(pip, check=True)
+        return folder / "bin/python"
+
+    def version(self, environments: Path) -> str:
+        name = self.package.partition("[")[0]
+        code = f"from importlib.metadata import version; print(version('{name}'))"
+        found = subprocess.run(
+            [str(self.python(environments)), "-c", code], capture_output=True, text=True, check=True
+        )
+        return f"{name} {found.stdout.strip()}"
+
+
+PEERS = (
+    Peer("AsyncOpenAI by hand, aiohttp backend", "openai[aiohttp]", "openai_by_hand", "aiohttp"),
+    Peer("AsyncOpenAI by hand, default backend", "openai[aiohttp]", "openai_by_hand", "default"),
+    Peer("async-batch-llm, nothing kept", "async-batch-llm[openai]", "async_batch", "nothing"),
+    Peer("async-batch-llm, JSONL", "async-batch-llm[openai]", "async_batch", "checkpoint"),
+)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--requests", type=int, default=2000)
+    parser.add_argument("--repeats", type=int, default=3)
+    parser.add_argument("--environments", type=Path, default=_HERE / ".peers")
+    options = parser.parse_args()
+    requests: int = options.requests
+    rows = requests * 10  # of ours, which is over too soon otherwise
+    for peer in PEERS:  # installed before anything is measured
+        peer.python(options.environments)
+    with tempfile.TemporaryDirectory() as name, server(0.0) as base_url:
+        folder = Path(name)
+        for count in (1, rows):
+            texts = {"row_number": list(range(count)), "text": [_QUESTION] * count}
+            pq.write_table(pa.table(texts), folder / f"{count}.parquet")
+        costs: dict[Peer | None, list[float]] = {peer: [] for peer in (None, *PEERS)}
+        for repeat in range(options.repeats):
+            ours = [
+                measure(whole_way(base_url, folder / f"{n}.parquet", w, f"{n}-{repeat}"), folder)
+                for n, w in ((1, 1), (rows, _WORKERS))
+            ]
+            costs[None].append((ours[1].cpu_s - ours[0].cpu_s) / rows * 1000)
+            for peer in PEERS:
+                driver = [
+                    str(peer.python(options.environments)), str(_HERE / f"peers/{peer.driver}.py"),
+                    base_url,
+                ]  # fmt: skip
+                idle = measure([*driver, "1", "1", peer.mode], folder)
+                busy = measure([*driver, str(requests), str(_WORKERS), peer.mode], folder)
+                costs[peer].append((busy.cpu_s - idle.cpu_s) / requests * 1000)
+    own = statistics.median(costs[None])
+    print("| | version | CPU s per 1,000 | times Penstock's |\n|---|---|---|---|")
+    print(f"| Penstock, journal and parts on disk | this one | {own:.3f} | 1 |")
+    for peer in PEERS:
+        cost = statistics.median(costs[peer])
+        version = peer.version(options.environments)
+        print(f"| {peer.name} | {version} | {cost:.2f} | {cost / own:.1f} |")
+
+
+if __name__ == "__main__":
+    main()
