@@ -144,10 +144,11 @@ def plan(
     run = folder.read_run()
     job = with_changes(run.job, changes or {})
     flight = prepare(job, paths or run.paths, providers_file=providers_file)
-    damaged = examine(folder, run, verify=verify)
+    drifted = is_drift(run, flight)
+    damaged = examine(folder, run, verify=verify or drifted)
     lines = _damaged_lines(folder, run) if verify else []
-    if is_drift(run, flight):
-        found = compare(folder, run, flight, examine(folder, run, verify=True))
+    if drifted:
+        found = compare(folder, run, flight, damaged)
         return plan_of(name, run, flight, found, damaged, lines)
     return _as_it_is(folder, run, flight, name, damaged, lines)
 
