@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from array import array
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
@@ -171,9 +172,10 @@ def plan_of(
     total = len(compared.wanted.rows)
     scope = total if flight.job.first is None else min(total, flight.job.first)
     kinds = matching.kinds
-    reused = [matching.source[row] for row in range(total) if kinds[row] == Kind.REUSED]
+    # Arrays: a million integers as objects would be as large as all the rest.
+    reused = array("q", (matching.source[row] for row in range(total) if kinds[row] == Kind.REUSED))
     failed = sum(found.failed[at] for at in reused)
-    to_ask = [row for row in range(scope) if kinds[row] != Kind.REUSED]
+    to_ask = array("q", (row for row in range(scope) if kinds[row] != Kind.REUSED))
     changed = None
     if not same_dataset(run, flight.dataset):
         changed = file_change(run, flight.dataset.stamp())
