@@ -82,6 +82,13 @@ class Compared:
     wanted: Wanted
     matching: Matching
 
+    def forget_keys(self) -> None:
+        """Let go of what only the matching needed: 48 bytes a row of each side."""
+        for packed in (self.found.answered.keys, self.found.answered.ids, self.wanted.rows.keys):
+            packed.clear()
+        if self.wanted.as_before is not None:
+            self.wanted.as_before.keys.clear()
+
     def stays(self, row: int, *, keep_answered: bool) -> bool:
         """Whether a row of the new dataset has an answer that stands."""
         kind = self.matching.kinds[row]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from array import array
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
@@ -144,10 +145,11 @@ def plan(
     run = folder.read_run()
     job = with_changes(run.job, changes or {})
     flight = prepare(job, paths or run.paths, providers_file=providers_file)
-    damaged = examine(folder, run, verify=verify)
+    drifted = is_drift(run, flight)
+    damaged = examine(folder, run, verify=verify or drifted)
     lines = _damaged_lines(folder, run) if verify else []
-    if is_drift(run, flight):
-        found = compare(folder, run, flight, examine(folder, run, verify=True))
+    if drifted:
+        found = compare(folder, run, flight, damaged)
         return plan_of(name, run, flight, found, damaged, lines)
     return _as_it_is(folder, run, flight, name, damaged, lines)
 
@@ -170,9 +172,10 @@ def plan_of(
     total = len(compared.wanted.rows)
     scope = total if flight.job.first is None else min(total, flight.job.first)
     kinds = matching.kinds
-    reused = [matching.source[row] for row in range(total) if kinds[row] == Kind.REUSED]
+    # Arrays: a million integers as objects would be as large as all the rest.
+    reused = array("q", (matching.source[row] for row in range(total) if kinds[row] == Kind.REUSED))
     failed = sum(found.failed[at] for at in reused)
-    to_ask = [row for row in range(scope) if kinds[row] != Kind.REUSED]
+    to_ask = array("q", (row for row in range(scope) if kinds[row] != Kind.REUSED))
     changed = None
     if not same_dataset(run, flight.dataset):
         changed = file_change(run, flight.dataset.stamp())

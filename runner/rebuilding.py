@@ -69,8 +69,8 @@ class Rebuilding:
     def _places(self, *, keep_answered: bool) -> tuple[array[int], array[int]]:
         """The new row of each answer, -1 for none; and how many answers each new block has."""
         compared, size = self._compared, self._new.block_rows
-        total = len(compared.wanted.rows)
-        places = array("q", [-1]) * len(compared.found.answered)
+        total = len(compared.matching.source)
+        places = array("q", [-1]) * len(compared.found.answered.places)
         counts = array("q", [0]) * -(-total // size)
         for row, at in enumerate(compared.matching.source):
             if at >= 0 and compared.stays(row, keep_answered=keep_answered):
@@ -113,7 +113,7 @@ class Rebuilding:
 
     def _seal_whole_blocks(self, counts: array[int]) -> None:
         """Blocks of which every row is answered become parts at once; others wait for answers."""
-        size, total = self._new.block_rows, len(self._compared.wanted.rows)
+        size, total = self._new.block_rows, len(self._compared.matching.source)
         spans = [
             range(start, min(start + size, total))
             for start in range(0, total, size)

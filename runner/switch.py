@@ -136,6 +136,7 @@ def switch(
     folder.seals(run).mend()
     damaged = examine(folder, run, verify=True)
     compared = compare(folder, run, flight, damaged)
+    compared.forget_keys()
     number = next_number(folder, run)
     try:
         with faults("build the new layout in", folder.next):
@@ -149,7 +150,7 @@ def switch(
         raise
     new = replace(
         new,
-        total_rows=len(compared.wanted.rows),
+        total_rows=len(compared.matching.source),
         superseded={**run.superseded, number: gone.to_json()},
         switch=number,
     )

@@ -16,6 +16,7 @@ from runner.job import Job
 from runner.journal import encode_line
 from runner.output import assemble, output_schema
 from runner.preflight import prepare
+from runner.row_ids import row_id
 from runner.summary import Summary
 from runner.tally import Tally
 
@@ -73,10 +74,12 @@ class SomeRun:
         self._rows = len(table)
         flight = prepare(self.run.job, self.run.paths)
         self.inputs = flight.inputs
-        batches = flight.dataset.batches(
-            columns=flight.template.columns, keep=(), spans=[range(len(table))]
-        )
-        self._keys = [_key(flight.template, row) for one in batches for row in one.rows]
+        named = flight.job.id_column
+        columns = flight.template.columns | ({named} if named is not None else frozenset())
+        batches = flight.dataset.batches(columns=columns, keep=(), spans=[range(len(table))])
+        rows = [row for one in batches for row in one.rows]
+        self._keys = [_key(flight.template, row) for row in rows]
+        self._ids = [row_id(row, named).hex() if named is not None else "" for row in rows]
 
     @property
     def name(self) -> str:
@@ -85,11 +88,11 @@ class SomeRun:
 
     def answer(self, row: int, **changes: Any) -> Result:
         """A success of this row's own request."""
-        return some_result(row, **{"key": self._keys[row], **changes})
+        return some_result(row, **{"key": self._keys[row], "row_id": self._ids[row], **changes})
 
     def failure(self, row: int, **changes: Any) -> Result:
         """A failure of this row's own request."""
-        return some_failure(row, **{"key": self._keys[row], **changes})
+        return some_failure(row, **{"key": self._keys[row], "row_id": self._ids[row], **changes})
 
     def seal(self, block: int, results: Iterable[Result] | None = None) -> list[Result]:
         """Make a block's part and record; of answers, where no results are given."""
@@ -105,7 +108,8 @@ class SomeRun:
         for result in found:
             tally.add(result)
         seals = self.folder.seals(self.run)
-        seals.seal(block, start, [table], [result.key for result in found], tally)
+        keys, ids = [one.key for one in found], [one.row_id for one in found]
+        seals.seal(block, start, [table], keys, tally, ids=ids)
         return found
 
     def journal(self, *results: Result) -> None:

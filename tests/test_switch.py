@@ -31,7 +31,7 @@ ROWS = 10  # blocks of four
 def begun(place: Path) -> SomeRun:
     """A run of ten rows: block 0 sealed, block 1 failed once, block 2 in the journal by half."""
     place.mkdir(exist_ok=True)
-    some = SomeRun(place, questions(ROWS))
+    some = SomeRun(place, questions(ROWS), model="qwen-plus")
     some.seal(0)
     some.seal(1, [some.answer(4), some.failure(5), some.answer(6), some.answer(7)])
     some.journal(some.answer(8))
