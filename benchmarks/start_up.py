@@ -47,8 +47,11 @@ def until_first_request(dataset: Path, run: Path) -> float:
     return taken_s
 
 
+_ROW: pa.Schema = pa.schema([pa.field("id", pa.int64()), pa.field("text", pa.string())])
+
+
 def write_parquet(path: Path, rows: int) -> None:
-    with pq.ParquetWriter(path, pa.schema([("id", pa.int64()), ("text", pa.string())])) as writer:
+    with pq.ParquetWriter(path, _ROW) as writer:
         for start in range(0, rows, 50_000):
             ids = list(range(start, min(start + 50_000, rows)))
             # Random, so that it is as large on disk as in memory.
