@@ -123,3 +123,15 @@ def test_a_pilots_range_holds_the_bill_and_is_no_wider_than_2_to_1(answers: str)
     missed = [seed for seed, trial in enumerate(found) if not trial.held]
     assert len(missed) <= 9, missed
     assert max(trial.width for trial in found) <= 2
+
+
+def test_another_model_has_answered_no_row_yet() -> None:
+    census = Census(rows=100)
+    census.add(KIND, 0, Cell(100, 10_000, 1_000_000))
+    output = output_length(KIND, thinks=False, given=None)
+    bills = {KIND: Billing(PRICE, "m", thinking=False, output=output)}
+    answers = measured(*[answer(out=row) for row in range(100)])
+    found = bill_by(
+        answers, census, Sample(100, 100), bills, as_billed=False, error_share=0, same_model=False
+    )
+    assert found.completion.low < 4950 < found.completion.high

@@ -168,7 +168,8 @@ def _of_model(
         done = 0.0
     else:
         found = _by_answers(measured, census, sample, bills, view, assumptions)
-        done = min(found.requests, measured.done)
+        own = view.model in {None, measured.model}
+        done = min(found.requests, measured.done) if own else 0.0
     left = 1 - done / max(1.0, found.requests)
     return ModelEstimate(
         model=view.model or "each row's own",
@@ -193,7 +194,7 @@ def _of_model(
             measured=_latency(assumptions),
         ),
         done=done,
-        to_pay=_to_pay(found.money, measured),
+        to_pay=_to_pay(found.money, measured) if done else None,
         too_long=_too_long(census, sample, facts.max_prompt_tokens),
         warnings=facts.warnings,
     )
@@ -245,6 +246,7 @@ def _by_answers(
         bills,
         as_billed=same_model and assumptions.price is None,
         error_share=view.error_share,
+        same_model=same_model,
     )
     other = f"; {view.model} may answer at another length than {measured.model} did"
     return _Found(

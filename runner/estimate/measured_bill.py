@@ -56,11 +56,13 @@ def bill_by(
     *,
     as_billed: bool,
     error_share: float,
+    same_model: bool = True,
 ) -> MeasuredBill:
     """What all requests will come to. `as_billed`: the answers' own costs hold, else `bills`' do.
 
     `bills` has every kind of the census, and at least one. `error_share`: by which share of itself
     a count of prompt tokens may be off, unless it has been compared with the provider's.
+    Without `same_model` all rows are still to be asked, the measured ones too.
     """
     share = 0.0 if measured.of_dataset else error_share
     answers = measured.answers
@@ -69,7 +71,7 @@ def bill_by(
     population = Population(
         requests=sample.scaled(census.requests),
         counted=sample.scaled(exactly.total),
-        done=measured.done,
+        done=measured.done if same_model else 0,
     )
     margin = 0.0 if measured.pilot else _UNDRAWN_MARGIN
 
