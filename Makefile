@@ -41,6 +41,7 @@ bench: $(INSTALLED) ## measure speed, limits and counting beside the bare loop a
 	$(BIN)/python benchmarks/start_up.py
 	$(BIN)/python benchmarks/limits.py
 	$(BIN)/python benchmarks/counting.py
+	$(BIN)/python benchmarks/pilot_trials.py
 
 bench-peers: $(INSTALLED) ## measure other clients, each installed in benchmarks/.peers
 	$(BIN)/python benchmarks/peers.py

@@ -16,25 +16,29 @@ if TYPE_CHECKING:
 _ASK_ABOVE_USD = 10.0  # at the upper end of the estimate: a surprise costs more than a question
 
 
-def ask_before_paying(run: Run, *, yes: bool, quiet: bool) -> None:
+def ask_before_paying(
+    run: Run, *, yes: bool, quiet: bool, prices: dict[str, float | None] | None = None
+) -> Estimate | None:
     """Say about what the rows that are left will cost; ask where that may be more than 10 USD.
 
+    `prices`: `price_input` and `price_output`, where somebody knows better than the tables. The
+    estimate, where one was made.
     Raises JobError when the answer is no, or when there is nobody to ask. A rehearsal costs
     nothing, and neither does a run without rows left; both pass in silence.
     """
     from runner import JobError, first_look
 
     if run.rehearsal or (yes and quiet):
-        return
-    found = first_look(run.flight, done=run.rows_done())
+        return None
+    found = first_look(run.flight, done=run.rows_done(), pilot=run.pilot, **(prices or {}))
     if found is None:
-        return
+        return None
     if not quiet:
         print(*about_lines(found), sep="\n", file=sys.stderr)
     dear = _dear(found)
     # Who has set a limit has answered the question.
     if dear is None or yes or run.flight.job.limits.max_cost is not None:
-        return
+        return found
     amount, currency = dear
     if not is_person():
         raise JobError(
@@ -45,6 +49,7 @@ def ask_before_paying(run: Run, *, yes: bool, quiet: bool) -> None:
         )
     if not click.confirm(f"This may cost {about(amount, currency)}. Begin?", err=True):
         raise JobError("not begun; nothing was sent and no run folder was made")
+    return found
 
 
 def _dear(found: Estimate) -> tuple[Range, str] | None:
@@ -54,7 +59,8 @@ def _dear(found: Estimate) -> tuple[Range, str] | None:
     money = found.models[0].money
     if money is None:
         return None
-    worth = in_usd(money.total.high, money.currency)
+    # Of a price without a currency the cautious reading is that it is a dear one.
+    worth = in_usd(money.total.high, money.currency or "USD")
     if worth is None or worth <= _ASK_ABOVE_USD:
         return None
     return money.total, money.currency

@@ -10,7 +10,7 @@ from jobs.words import duration
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
-    from runner import Estimate, ModelEstimate, Range
+    from runner import Estimate, Measured, ModelEstimate, Range
 
 _EXAMPLE = 120  # characters of a failure's message
 
@@ -53,6 +53,8 @@ def _dataset_lines(found: Estimate) -> list[str]:
     lines = [f"dataset   {files}: {found.rows:,} rows, {found.requests:,.0f} requests"]
     if found.sample is not None:
         lines.append(f"sample    {found.sample}; ranges hold its error in 95 of 100 cases")
+    if found.measured is not None:
+        lines.append(_measured_line(found.measured))
     where = "" if found.sample is None else " of the sample"
     for kind, one in sorted(found.unsent.items()):
         text = " ".join(one.message.split())
@@ -73,6 +75,21 @@ def _dataset_lines(found: Estimate) -> list[str]:
         for part, requests in sorted(found.inexact.items())
     ]
     return lines
+
+
+def _measured_line(measured: Measured) -> str:
+    kind = "pilot rows" if measured.pilot else "finished rows"
+    line = f"measured  {measured.answered:,} {kind} in {measured.run}"
+    if not measured.of_dataset:
+        return line + ", over another dataset"
+    if measured.rehearsal:
+        return line + ", made up by the stand-in server: lengths and times are no model's"
+    paid = (
+        "what they cost is unknown"
+        if measured.paid is None
+        else (f"{_amount(measured.paid)} {measured.currency or ''} paid".replace("  ", " "))
+    )
+    return f"{line}, {paid}, part of all figures below"
 
 
 def _overview(model: ModelEstimate) -> list[str]:
@@ -108,6 +125,8 @@ def _model_lines(found: Estimate, model: ModelEstimate) -> list[str]:
 
 
 def _trust(found: Estimate, model: ModelEstimate) -> str:
+    if found.measured is not None and found.measured.of_dataset:
+        return f"counted with {found.tokenizer}, put right by what the measured rows were billed"
     if model.exact:
         return "exact" if found.sample is None else "exact but for the sample"
     if not model.error_share:
@@ -136,7 +155,14 @@ def _money_lines(model: ModelEstimate) -> list[str]:
             f"{tier.prompt_tokens:,.0f} tokens in, at {tier.input_price:g} in and "
             f"{tier.output_price:g} out{thinking} ({currency} per 1,000,000)".replace("( ", "(")
         )
-    if money.cached_share is not None and money.cached_share < 1:
+    if model.to_pay is not None:
+        lines.append(f"  to pay    {_span(model.to_pay, _amount)} {currency} for the rest".rstrip())
+    if money.cached_found:
+        lines.append(
+            f"  cache     {money.cached_found:.0%} of the prompt tokens measured were found there, "
+            f"at {money.cached_share or 1:.0%} of the input price; the rest is taken to be so"
+        )
+    elif money.cached_share is not None and money.cached_share < 1:
         lines.append(
             "  cache     not assumed; prompt tokens found there cost "
             f"{money.cached_share:.0%} of the input price"
@@ -152,9 +178,10 @@ def _money_lines(model: ModelEstimate) -> list[str]:
 
 def _time_lines(model: ModelEstimate) -> list[str]:
     time = model.time
+    rest = " for the rest" if model.done else ""
     binding = " or ".join(f"{name}" for name in time.binding)
     lines = [
-        f"  time      {_span(time.seconds, duration)}; what binds: {binding}",
+        f"  time      {_span(time.seconds, duration)}{rest}; what binds: {binding}",
         f"  latency   {_span(time.latency, _seconds)} an answer, {time.latency_source}",
     ]
     if time.in_flight.high:

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import tempfile
-from pathlib import Path
 from typing import Any
 
 import click
 
+from jobs.default_output import default_output
 from jobs.options import (
     format_option,
     job_options,
@@ -68,24 +67,14 @@ def generate(
     run = begin(
         job,
         dataset,
-        output or _default_output(dataset[0], rehearse=rehearse),
+        output or default_output(dataset[0], rehearse=rehearse),
         rehearsal=rehearse,
         providers_file=providers_file,
         say=screen.say,
     )
     if not quiet:
         print_opening(run)
-    ask_before_paying(run, yes=yes, quiet=quiet)
+    found = ask_before_paying(run, yes=yes, quiet=quiet)
+    if found is not None:
+        run.expect(found)
     return go(run, screen, as_json=as_json)
-
-
-def _default_output(dataset: str, *, rehearse: bool) -> str:
-    if rehearse:
-        # A rehearsal can be thrown away, so it does not take the real run's name.
-        return tempfile.mkdtemp(prefix="penstock-rehearsal-") + "/run"
-    path = Path(dataset.rstrip("/"))
-    ending = path.suffix if path.suffix in {".csv", ".jsonl"} else ".parquet"
-    stem = path.stem if path.suffix else path.name
-    if any(character in stem for character in "*?["):
-        stem = "dataset"
-    return f"{stem}.answers{ending}"

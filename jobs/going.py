@@ -23,17 +23,22 @@ _SIGNALS = (signal.SIGINT, signal.SIGTERM)
 
 def go(run: Run, screen: Screen, *, as_json: bool) -> int:
     """Let the run go to its end, or to the first Ctrl-C; its exit status."""
-    from runner import run_to_end
-
-    # What has been imported stays for good. Looking through it for garbage now and then would stop
-    # everything for tens of milliseconds, with requests whose time has come.
-    gc.freeze()
-    summary = run_to_end(_go(run, screen))
+    summary = go_quietly(run, screen)
     if as_json:
         print(json.dumps(summary.to_json(), ensure_ascii=False))
     else:
         print_summary(summary)
     return summary.exit_status or 0
+
+
+def go_quietly(run: Run, screen: Screen) -> Summary:
+    """The same without a closing word: how it ended."""
+    from runner import run_to_end
+
+    # What has been imported stays for good. Looking through it for garbage now and then would stop
+    # everything for tens of milliseconds, with requests whose time has come.
+    gc.freeze()
+    return run_to_end(_go(run, screen))
 
 
 async def _go(run: Run, screen: Screen) -> Summary:

@@ -17,6 +17,8 @@ def print_opening(run: Run) -> None:
     dataset, endpoint, facts = flight.dataset, flight.endpoint, flight.facts
     rows = "rows not counted yet" if flight.rows is None else f"{flight.rows:,} rows"
     files = dataset.paths[0] if len(dataset.paths) == 1 else f"{len(dataset.paths)} files"
+    if run.pilot is not None:
+        rows = f"{rows}, of them {run.pilot:,} for a pilot"
     scope = "" if flight.job.first is None else f", the first {flight.job.first:,} rows (-n)"
     lines = [
         f"dataset: {files} ({dataset.kind}, {rows}{scope})",

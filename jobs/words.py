@@ -79,6 +79,8 @@ def summary_lines(summary: Summary) -> list[str]:
             f"  before    {spent} and {before['total_tokens']:,} tokens for "
             f"{before['rows']:,} answers that are superseded"
         )
+    if compared := estimate_line(summary):
+        lines.append(compared)
     lines += _budget(summary)
     lines += _warnings(summary)
     lines.append(f"  time      {duration(summary.elapsed_s)}")
@@ -88,6 +90,30 @@ def summary_lines(summary: Summary) -> list[str]:
     if summary.next:
         lines.append(f"  next      {summary.next}")
     return lines
+
+
+def pilot_lines(summary: Summary) -> list[str]:
+    """A finished pilot's counts, before the estimate that follows from them."""
+    return [line for line in summary_lines(summary) if line.split()[0] not in {"next", "output"}]
+
+
+def estimate_line(summary: Summary) -> str | None:
+    """How the bill compares with what was estimated; None where nothing was, or it is not over."""
+    said = summary.estimated
+    if said is None or summary.state != "finished":
+        return None
+    low, high, unit = said["low"], said["high"], said["currency"]
+    span = f"{money(low, None)} to {money(high, unit)}" if low < high else money(high, unit)
+    billed = summary.tally.cost
+    if billed is None:
+        return f"  estimated {span}; what was billed is unknown"
+    if billed > high > 0:
+        verdict = f"{billed / high - 1:.0%} above"
+    elif billed < low:
+        verdict = f"{1 - billed / low:.0%} below"
+    else:
+        verdict = "within"
+    return f"  estimated {span}, billed {money(billed, summary.tally.currency)}: {verdict}"
 
 
 def _budget(summary: Summary) -> list[str]:

@@ -17,8 +17,9 @@ from runner.errors import (
     RunFolderError,
     StopsRun,
 )
-from runner.estimate import Estimate, ModelEstimate, Range, estimate, first_look, in_usd
+from runner.estimate import Estimate, Measured, ModelEstimate, Range, estimate, first_look, in_usd
 from runner.event_loop import run_to_end
+from runner.expected import keep_estimate
 from runner.export import Exported, export
 from runner.folder import RunFile, RunFolder, run_folder_of
 from runner.going_on import go_on
@@ -47,6 +48,7 @@ __all__ = [
     "JobError",
     "LimitSettings",
     "MachineFault",
+    "Measured",
     "ModelEstimate",
     "PenstockError",
     "Plan",
@@ -79,6 +81,7 @@ __all__ = [
     "first_look",
     "go_on",
     "in_usd",
+    "keep_estimate",
     "pace_of",
     "parse_wanted",
     "plan",

@@ -12,9 +12,11 @@ from typing import TYPE_CHECKING
 from runner.blocks import block_rows_for
 from runner.drift import file_change, job_differences, same_dataset
 from runner.errors import DatasetError, RunFolderError
+from runner.estimate import count_rows
 from runner.event_loop import run_to_end
 from runner.export import format_of
 from runner.folder import RunFile, RunFolder, absolute, run_folder_of
+from runner.pilot import pilot_rows
 from runner.preflight import Preflight, prepare
 from runner.running import Run
 
@@ -37,15 +39,19 @@ def begin(
     name: str,
     *,
     rehearsal: bool = False,
+    pilot: int | None = None,
     providers_file: str | None = None,
     say: Callable[[str], None] = lambda _: None,
 ) -> Run:
     """A run of `job` over the dataset in `paths`, living at `name` (a folder, or a file's name).
 
-    Where the same run lives there already, it is gone on with. Raises JobError, DatasetError and
-    RunFolderError before anything is written or sent.
+    Where the same run lives there already, it is gone on with. With `pilot` only so many rows are
+    asked, spread over the dataset; without it a run that was a pilot goes on with all. Raises
+    JobError, DatasetError and RunFolderError before anything is written or sent.
     """
     flight = prepare(job, paths, providers_file=providers_file)
+    if pilot is not None:
+        flight = replace(flight, total_rows=count_rows(flight.dataset))
     folder, export_file = run_folder_of(name)
     if folder.exists() and not _gives_way(folder, flight, rehearsal=rehearsal):
         kept = _same(folder.read_run(), flight, paths, name, rehearsal=rehearsal)
@@ -65,6 +71,7 @@ def begin(
             created=time.time(),
             version=version("penstock"),
         )
+    kept = _in_scope(kept, flight, pilot, folder, name)
     key = None if rehearsal else flight.read_key()
     return Run(name, kept, flight, key=key, say=say)
 
@@ -102,6 +109,22 @@ def run_sync(
     return run_to_end(
         run(job, paths, name, rehearsal=rehearsal, providers_file=providers_file, say=say)
     )
+
+
+def _in_scope(
+    kept: RunFile, flight: Preflight, pilot: int | None, folder: RunFolder, name: str
+) -> RunFile:
+    """The run with the rows of a pilot as its scope, or with all. Raises RunFolderError."""
+    if pilot is None:
+        return replace(kept, pilot=None)
+    if kept.pilot is None and folder.exists() and folder.has_results():
+        raise RunFolderError(
+            f"--pilot {pilot}: {name} has answers already that no pilot brought. Leave --pilot "
+            f"away, and they are what the estimate measures by; or name a new run with -o"
+        )
+    scope = flight.rows or 0
+    rows = pilot_rows(pilot, scope, known=kept.pilot or ())
+    return replace(kept, total_rows=flight.total_rows, pilot=rows)
 
 
 def _gives_way(folder: RunFolder, flight: Preflight, *, rehearsal: bool) -> bool:

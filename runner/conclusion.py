@@ -54,6 +54,8 @@ def next_command(summary: Summary, job: Job) -> str:
         return f"penstock status {run} --follow"
     if summary.state != "finished":
         return f"penstock resume {run}{_more(summary, job)}"
+    if summary.pilot is not None:
+        return f"penstock resume {run} -n {job.first or 'all'}"
     if job.first is not None:
         return f"penstock resume {run} -n all"
     if tally.failures.keys() - _HOPELESS:

@@ -41,6 +41,7 @@ class RunFile:
     version: str  # of this package
     # Results that answer no row any more, added up, by their folder in superseded/: paid for.
     superseded: dict[str, Any] = field(default_factory=dict)
+    pilot: tuple[int, ...] | None = None  # the rows in scope, ascending; None: not a pilot
     switch: str | None = None  # next/ is current; what it replaces moves to this of superseded/
 
     @property
@@ -79,6 +80,8 @@ class RunFile:
             for one in fields(cls)
             if one.name in data or (one.default is MISSING and one.default_factory is MISSING)
         }
+        if found.get("pilot") is not None:
+            found["pilot"] = tuple(found["pilot"])
         return cls(**{**found, "job": Job.build(data["job"]), "paths": tuple(data["paths"])})
 
     def over(self, paths: Sequence[str], stamp: list[dict[str, Any]]) -> RunFile:
@@ -105,6 +108,7 @@ class RunFolder:
         self.seal_records = path / "seals"
         self.measures = path / "measures.jsonl"
         self.summary = path / "summary.json"
+        self.estimate = path / "estimate.json"
         self.lease = path / "lease.json"
         self.control = path / "control.json"
         self.superseded = path / "superseded"

@@ -62,6 +62,8 @@ def go_on(
     if accept is not None:
         with folder.lock():
             kept = _accepted(folder, flight, paths, accept, say)
+    if "first" in (changes or {}):
+        kept = replace(kept, pilot=None)
     kept = replace(kept, job=flight.job).over(paths, flight.dataset.stamp())
     flight = replace(flight, total_rows=flight.total_rows or kept.total_rows)
     return Run(name, kept, flight, key=key, say=say, retry=Retry(retry, again) if retry else None)
@@ -87,7 +89,9 @@ def _accepted(
     """The run after all that has changed has been accepted; nothing is lost on the way."""
     run = settle(folder, folder.read_run())
     if is_drift(run, flight):
-        new = replace(run, job=flight.job, digest=None).over(paths, flight.dataset.stamp())
+        new = replace(run, job=flight.job, digest=None, pilot=None).over(
+            paths, flight.dataset.stamp()
+        )
         return switch(folder, run, new, flight, keep_answered=accept == "answered", say=say)
     folder.seals(run).mend()
     damaged = examine(folder, run, verify=True)

@@ -14,6 +14,7 @@ from runner.blocks import ANSWER_BYTES, Block, rows_to_ask, to_read
 from runner.journal import Journal, look_into, read_journals
 from runner.output import output_schema, result_schema, results_of
 from runner.part_files import read_columns
+from runner.pilot import pilot_spans
 from runner.row_ids import row_id
 from runner.sealing import seal_block
 from runner.tally import Tally
@@ -115,6 +116,8 @@ class Keeping:
 
     def spans(self, end: int | None) -> list[range]:
         """The rows to read, up to `end` (None: to wherever the dataset ends)."""
+        if self._run.pilot is not None:
+            return pilot_spans(self._run.pilot, self._run.block_rows, self._sealed, self._reopened)
         return to_read(self._run.block_rows, end, self._sealed, self._reopened)
 
     async def wait_for_room(self) -> None:
@@ -145,6 +148,12 @@ class Keeping:
             block = self._block(self.block_of(at), end)
             upto = min(stop, block.stop)
             piece = batch.rows[at - batch.start : upto - batch.start]
+            if self._run.pilot is not None:
+                # A block with scattered rows is never complete: it stays journalled, and its
+                # inputs are not held.
+                rows += rows_to_ask(block, piece)
+                at = upto
+                continue
             block.inputs.append(batch.inputs.slice(at - batch.start, len(piece)))
             block.rows_read += len(piece)
             block.open_bytes += block.inputs[-1].nbytes + ANSWER_BYTES * len(piece)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from contextlib import contextmanager, suppress
 from dataclasses import replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from runner.conclusion import conclude, failures_allowed
 from runner.connection import connect
@@ -13,6 +13,7 @@ from runner.controlled import Controlled
 from runner.deadline import stop_at
 from runner.errors import BudgetReached, Interrupted, MachineFault, RunFolderError, StopsRun
 from runner.event_loop import in_background
+from runner.expected import Expected, remember
 from runner.export import export
 from runner.folder import RunFile, run_folder_of
 from runner.keeping import Keeping
@@ -31,6 +32,7 @@ if TYPE_CHECKING:
 
     from runner.asked_again import Retry
     from runner.client import Client
+    from runner.estimate import Estimate
     from runner.preflight import Preflight
     from runner.progress import Rates
     from runner.providers import Key
@@ -73,6 +75,19 @@ class Run:
         self._progress: Progress | None = None
         self._controlled: Controlled | None = None
         self._stopped: StopsRun | None = None
+        self._expected: Expected | None = None
+
+    def expect(self, found: Estimate) -> None:
+        """Remember, when it goes, what it was said to cost, to be compared with the bill.
+
+        An estimate that was made of the same rows before is not replaced.
+        """
+        self._expected = Expected.of(found, self.flight.job.first, paid=self._paid())
+
+    def _paid(self) -> float:
+        if self._fresh:
+            return 0.0
+        return summary_of(self._folder, self._run, self.name).tally.cost or 0.0
 
     def rows_done(self) -> int:
         """Rows that have a result already, before `go`. Raises MachineFault for damaged ones."""
@@ -102,6 +117,7 @@ class Run:
                 # The budget first: a limit that is refused is not written down.
                 self._spending = self._open_budget(keeping)
                 self._folder.write_run(self._run)
+                self._expected = remember(self._folder, self._expected)
                 self._controlled = Controlled(self._folder, say=self._say)
                 with self._noting_what_stops():
                     await self._work(keeping, client, self._spending)
@@ -227,7 +243,20 @@ class Run:
     def _tally(self) -> Tally:
         return self._keeping.tally if self._keeping is not None else Tally()
 
+    def _estimated(self) -> dict[str, Any] | None:
+        expected = self._expected
+        if expected is None or self.pilot is not None or expected.first != self.flight.job.first:
+            return None  # it was made of other rows
+        return expected.to_json()
+
+    @property
+    def pilot(self) -> int | None:
+        """How many rows are in scope, spread over the dataset; None: it is not a pilot."""
+        return None if self._run.pilot is None else len(self._run.pilot)
+
     def _rows(self) -> int | None:
+        if self._run.pilot is not None:
+            return len(self._run.pilot)
         return self.flight.rows if self._course is None else self._course.rows
 
     async def _watch(self, course: Course) -> None:
@@ -291,6 +320,8 @@ class Run:
             superseded=self._run.superseded_total(),
             elapsed_s=progress.elapsed_s if progress else 0.0,
             rehearsal=self.rehearsal,
+            pilot=self.pilot,
+            estimated=self._estimated(),
             in_flight=course.asking.in_flight if course else 0,
             parked=course.intake.parked if course else 0,
             export=str(self._export) if self._export else None,

@@ -59,6 +59,8 @@ def _counted(
 ) -> Summary:
     ends = [end for end in (run.total_rows, run.job.first) if end is not None]
     rows = min(ends) if run.total_rows is not None else told.rows if told else None
+    if run.pilot is not None:
+        rows = len(run.pilot)
     summary = Summary(
         run=name,
         state="running" if is_live else "dead",
@@ -67,6 +69,8 @@ def _counted(
         elapsed_s=told.elapsed_s if told else 0.0,
         rehearsal=run.rehearsal,
         superseded=run.superseded_total(),
+        pilot=None if run.pilot is None else len(run.pilot),
+        estimated=told.estimated if told else None,
         export=run.export,
         written_at=told.written_at if told else run.created,
     )

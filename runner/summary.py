@@ -30,6 +30,8 @@ class Summary:
     next: str | None = None  # the command to go on with
     exit_status: int | None = None  # None while it runs
     rehearsal: bool = False
+    pilot: int | None = None  # rows asked of a pilot, spread over the dataset; None: it is none
+    estimated: dict[str, Any] | None = None  # low, high, currency, by: what it was to cost
     in_flight: int = 0
     parked: int = 0
     export: str | None = None
@@ -48,7 +50,13 @@ class Summary:
     def to_json(self) -> dict[str, Any]:
         """The documented keys of `--json`; the last ones only where there is something."""
         tally = self.tally
-        more = {"budget": self.budget, "limits": self.limits, "limited_by": self.limited_by}
+        more = {
+            "pilot": self.pilot,
+            "estimated": self.estimated,
+            "budget": self.budget,
+            "limits": self.limits,
+            "limited_by": self.limited_by,
+        }
         more["superseded"] = self.superseded
         return {
             "run": self.run,
@@ -80,6 +88,8 @@ class Summary:
             **self.to_json(),
             "exit_status": self.exit_status,
             "rehearsal": self.rehearsal,
+            "pilot": self.pilot,
+            "estimated": self.estimated,
             "in_flight": self.in_flight,
             "parked": self.parked,
             "export": self.export,

@@ -47,6 +47,7 @@ class Small:
     block_rows: int = 4
     settings: dict[str, Any] = field(default_factory=dict)
     said: list[str] = field(default_factory=list)
+    pilot: tuple[int, ...] | None = None
 
     @property
     def folder(self) -> RunFolder:
@@ -57,6 +58,7 @@ class Small:
         return RunFile(
             job=Job(**self.settings), paths=("d.csv",), stamp=[], digest=None, total_rows=None,
             block_rows=self.block_rows, rehearsal=False, export=None, created=0.0, version="0",
+            pilot=self.pilot,
         )  # fmt: skip
 
     @asynccontextmanager

@@ -156,3 +156,81 @@ def test_a_rehearsal_in_json_has_every_figure() -> None:
     assert sum(stretch["rows"] for stretch in rehearsal["course"]) == 40
     assert rehearsal["time_s"] > 0
     assert rehearsal["stopped"] is None
+
+
+def test_a_pilot_is_kept_and_paid_once_and_its_estimate_holds_against_the_bill(
+    tmp_path: Path,
+) -> None:
+    with (tmp_path / "q.csv").open("w") as file:
+        file.write("text\n" + "".join(f"{'word ' * (row % 40)}{row}\n" for row in range(2000)))
+    with simulator(cwd=tmp_path) as server:
+        job = ["-p", "Say {{ text }}", "--base-url", server.base_url, "--region", "singapore"]
+        limits = ["--concurrency", "40"]
+        ended = penstock(
+            "estimate", "q.csv", *job, *limits, "--pilot", "60", "-o", "run", "--json", cwd=tmp_path
+        )
+        assert ended.status == 0, ended.err
+        said = ended.json()
+        assert said["next"] == "penstock resume run -n all"
+        assert (said["pilot"]["rows"], said["pilot"]["succeeded"]) == (60, 60)
+        assert said["measured"]["pilot"]
+        [model] = said["models"]
+        assert model["requests_done"] == 60
+        assert not model["output_assumed"]
+        assert server.stats()["requests"] == 60
+        again = penstock("resume", "run", "--json", cwd=tmp_path).json()
+        assert (again["state"], again["rows"]) == ("finished", 60)
+        status = penstock("status", "run", "--json", cwd=tmp_path).json()
+        assert (status["rows"], status["next"]) == (60, "penstock resume run -n all")
+        done = penstock("resume", "run", "-n", "all", "--json", cwd=tmp_path)
+        end = done.json()
+        stats = server.stats()
+    assert (end["rows"], end["succeeded"], stats["requests"]) == (2000, 2000, 2000)
+    assert end["completion_tokens"] == stats["completion_tokens"]
+    assert model["cost"]["low"] <= end["cost"] <= model["cost"]["high"] <= 2 * model["cost"]["low"]
+    low, high = model["completion_tokens"]["low"], model["completion_tokens"]["high"]
+    assert low <= stats["completion_tokens"] <= high
+    assert end["estimated"]["low"] == model["cost"]["low"]
+    folder = tmp_path / "run"
+    told = penstock("status", "run", cwd=tmp_path).out
+    assert "estimated" in told
+    assert ": within" in told
+    assert not list((folder / "journal").iterdir())
+    # The finished run is now what the next estimate measures by, named or not.
+    sure = penstock("estimate", "q.csv", *job, "-o", "run", "--json", cwd=tmp_path).json()
+    assert sure["models"][0]["cost"]["high"] == pytest.approx(end["cost"])
+    assert sure["models"][0]["cost_to_pay"]["high"] == pytest.approx(0, abs=1e-9)
+
+
+def test_a_pilot_can_be_rehearsed_without_a_key(tmp_path: Path) -> None:
+    ended = penstock(
+        "estimate", PARQUET, "--job", JOB, "--pilot", "10", "--rehearse", "-o", "run",
+        cwd=tmp_path, DASHSCOPE_API_KEY="",
+    )  # fmt: skip
+    assert ended.status == 0, ended.err
+    assert "made up by the stand-in server" in ended.out
+    assert ended.out.splitlines()[-1].split(maxsplit=1)[1] == "penstock resume run -n all"
+    other = penstock("estimate", PARQUET, "-p", "other {{ text }}", "-o", "run", cwd=tmp_path)
+    assert other.status == 2
+    assert "another job" in other.err
+
+
+@pytest.mark.parametrize(
+    ("flags", "word"),
+    [
+        (["--pilot", "100"], "-o"),
+        (["--pilot", "1", "-o", "run"], "--pilot"),
+        (["--pilot", "9", "-o", "run", "--output-tokens", "5"], "--output-tokens"),
+        (["-o", "nowhere"], "nowhere"),
+        (["--pilot", "20", "-o", "run", "--param", "max_tokens=32000", "-m", "qwen-max"], "--yes"),
+    ],
+)
+def test_a_pilot_that_cannot_be_asked_sends_nothing(
+    tmp_path: Path, flags: list[str], word: str
+) -> None:
+    (tmp_path / "q.csv").write_text("prompt\n" + "hello\n" * 100)
+    ended = penstock("estimate", "q.csv", "--price-input", "1", "--price-output", "99", *flags,
+                     "--base-url", "http://127.0.0.1:9/v1", cwd=tmp_path)  # fmt: skip
+    assert ended.status == 2
+    assert word in ended.err
+    assert not (tmp_path / "run").exists()

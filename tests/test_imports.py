@@ -27,13 +27,13 @@ LAYERS: dict[str, tuple[frozenset[str], ...]] = {
                 "simulator intake journal output seals progress summary asked_again throttling "
                 "lease deadline crew binding row_ids"
             ),
-            "folder blocks worst_case sealing",
+            "folder blocks pilot worst_case sealing",
             "drift kept",
             "side_by_side preflight conclusion",
             "export shown checked status compared",
             "dry_run estimate plan rebuilding",
             "switch",
-            "setbacks keeping connection sharing spending control lanes",
+            "setbacks keeping connection sharing spending control lanes expected",
             "asking budget_notes",
             "run",
             "controlled",
@@ -45,10 +45,11 @@ LAYERS: dict[str, tuple[frozenset[str], ...]] = {
     "jobs": tuple(
         frozenset(line.split())
         for line in (
-            "words options __init__",
+            "words options default_output __init__",
             "screen opening dry_run estimate_words rehearsal_words",
             "going",
             "consent",
+            "pilot",
             "estimate generate resume plan simulate status show export check control",
             "cli",
         )
@@ -68,6 +69,7 @@ PUBLIC_NAMES: list[str] = [
     "JobError",
     "LimitSettings",
     "MachineFault",
+    "Measured",
     "ModelEstimate",
     "PenstockError",
     "Plan",
@@ -100,6 +102,7 @@ PUBLIC_NAMES: list[str] = [
     "first_look",
     "go_on",
     "in_usd",
+    "keep_estimate",
     "pace_of",
     "parse_wanted",
     "plan",

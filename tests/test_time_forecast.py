@@ -16,7 +16,8 @@ LIMITS = ChosenLimits(
 
 
 def course(limits: ChosenLimits = LIMITS, load: Load = LOAD, latency_s: float | None = 2) -> Course:
-    return forecast_time(load, limits, account_per_s=10, latency_s=latency_s)
+    measured = None if latency_s is None else (Range(latency_s, latency_s), "measured")
+    return forecast_time(load, limits, account_per_s=10, measured=measured)
 
 
 def test_a_pace_takes_requests_over_pace_and_the_last_answer() -> None:
@@ -77,7 +78,7 @@ def test_latency_is_assumed_from_the_answers_length_and_says_so() -> None:
     assert 0 < found.latency.low < 2 < found.latency.high
     assert "assumed" in found.latency_source
     assert "--latency" in found.latency_source
-    assert course().latency_source == "--latency 2"
+    assert course().latency_source == "measured"
 
 
 def test_other_paces_are_compared_and_those_above_the_account_marked() -> None:
@@ -92,5 +93,5 @@ def test_other_paces_are_compared_and_those_above_the_account_marked() -> None:
 
 
 def test_where_the_accounts_limit_is_unknown_none_is_made_up() -> None:
-    found = forecast_time(LOAD, LIMITS, account_per_s=None, latency_s=1)
+    found = forecast_time(LOAD, LIMITS, account_per_s=None, measured=(Range(1, 1), "measured"))
     assert [pace.label for pace in found.paces] == ["for comparison"] * 2

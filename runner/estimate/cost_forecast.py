@@ -45,7 +45,7 @@ class TierLine:
 
 @dataclass(frozen=True, slots=True)
 class Money:
-    """Amounts in `currency`. Cached input is not assumed: a cache can only make it less."""
+    """Amounts in `currency`. Cached input is not assumed, but counts where it was measured."""
 
     currency: str
     total: Range
@@ -57,6 +57,7 @@ class Money:
     tiers: tuple[TierLine, ...]
     as_of: str  # of the prices
     source: str
+    cached_found: float | None = None  # share of prompt tokens, where answers were measured
 
     def to_json(self) -> dict[str, Any]:
         """Everything, amounts rounded to a thousand-millionth."""
@@ -68,6 +69,7 @@ class Money:
             "batch_cost": self.batch and self.batch.to_json(_DIGITS),
             "batch_share": self.batch_share,
             "cached_share": self.cached_share,
+            "cached_found": self.cached_found,
             "tiers": [
                 {
                     "model": line.model,

@@ -9,16 +9,17 @@ from __future__ import annotations
 
 import sys
 from dataclasses import replace
-from decimal import Decimal
 from typing import TYPE_CHECKING
 
 from runner.errors import JobError
 from runner.estimate.counting import Plan, count_prompts
 from runner.estimate.estimated import Assumptions, View, bounds_of, sum_up
+from runner.estimate.measured import LEAST, differences, measure
 from runner.estimate.output_length import parse_output_tokens
+from runner.estimate.own_price import own_price
 from runner.estimate.row_sample import Sample, count_rows, spread_evenly
+from runner.folder import run_folder_of
 from runner.preflight import Preflight, prepare
-from runner.providers import Price, Tier
 from runner.tokens import load_tokenizer
 
 if TYPE_CHECKING:
@@ -42,6 +43,8 @@ def estimate(
     price_input: float | None = None,
     price_output: float | None = None,
     latency_s: float | None = None,
+    measured_run: str | None = None,
+    likely_run: str | None = None,
     providers_file: str | None = None,
     on_progress: OnProgress | None = None,
 ) -> Estimate:
@@ -50,24 +53,58 @@ def estimate(
     `models` are compared side by side; without them it is the job's own. `output_tokens` is the
     mean length of an answer, "120" or "50:400". `sample` counts only so many rows, spread evenly.
     `tokenizer` is a name or a file, as `load_tokenizer` takes it. Prices are of 1,000,000 tokens.
+    `measured_run` is a run whose answers tell how long answers are and how long they take: a pilot,
+    or any other of the same job. `likely_run` is the same where it happens to be there and of this
+    job, and else passed over.
     Blocking: counts on every core. Raises JobError, DatasetError and MachineFault.
     """
     if models:
         job = job.model_copy(update={"model": models[0]})
     flight = prepare(job, paths, providers_file=providers_file)
+    if measured_run is not None and output_tokens is not None:
+        raise JobError(
+            f"--output-tokens {output_tokens}: the answers in {measured_run} tell how long answers "
+            f"are; leave one of the two away"
+        )
     assumptions = Assumptions(
         output_tokens=parse_output_tokens(output_tokens) if output_tokens else None,
-        price=_own_price(price_input, price_output, flight),
+        price=own_price(price_input, price_output, flight),
         latency_s=latency_s,
     )
+    run = _run_to_measure(flight, measured_run, None if output_tokens else likely_run)
     views = _views(flight, models or [flight.facts.name], tokenizer)
     plan = Plan(flight.job, tuple(paths), providers_file, tokenizer, bounds_of(views))
     census, rows = _count(flight, plan, sample, on_progress or _unheard)
     if not models:
         views = _own_views(flight, census, tokenizer)
     looked_at = Sample(census.rows, rows)
+    if run is not None:
+        measured = measure(run, flight, plan.begin())
+        if measured is None and measured_run is not None:
+            raise JobError(
+                f"{measured_run} has fewer than {LEAST} answers, which measure nothing yet; "
+                f"--pilot 100 asks for some"
+            )
+        assumptions = replace(assumptions, measured=measured)
     place = None if looked_at.is_whole else f"{census.rows:,} rows, spread evenly"
     return sum_up(flight, census, looked_at, views, assumptions, place=place)
+
+
+def _run_to_measure(flight: Preflight, named: str | None, likely: str | None) -> str | None:
+    """The run whose answers hold. Raises JobError and RunFolderError for one that is no use."""
+    if named is not None:
+        folder, _ = run_folder_of(named)
+        other = differences(folder.read_run(), flight.job)
+        if other:
+            raise JobError(
+                f"-o {named}: its answers are of another job ({', '.join(other)} differ) and tell "
+                f"nothing of this one's; name another run, or leave -o away"
+            )
+        return named
+    if likely is None or not run_folder_of(likely)[0].exists():
+        return None
+    run = run_folder_of(likely)[0].read_run()
+    return None if run.rehearsal or differences(run, flight.job) else likely
 
 
 def _views(flight: Preflight, models: Sequence[str], tokenizer: str | None) -> list[View]:
@@ -109,23 +146,6 @@ def _count(
         on_rows=lambda counted: on_progress(counted, expected),
     )
     return census, census.rows if sample is None or rows is None else rows
-
-
-def _own_price(
-    price_input: float | None, price_output: float | None, flight: Preflight
-) -> Price | None:
-    if price_input is None and price_output is None:
-        return None
-    if price_input is None or price_output is None:
-        missing = "--price-input" if price_input is None else "--price-output"
-        raise JobError(f"{missing} is missing; a price of your own needs both sides")
-    input_, output = Decimal(str(price_input)), Decimal(str(price_output))
-    return Price(
-        currency=flight.endpoint.currency or "",
-        tiers=(Tier(None, input_, output, output),),
-        as_of="this command",
-        source="--price-input and --price-output",
-    )
 
 
 def _unheard(counted: int, of: int | None) -> None:

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from runner.estimate.cost_forecast import Billing, Money, forecast_cost
+from runner.estimate.measured_bill import bill_by, latency_of
 from runner.estimate.output_length import joined_sources, output_length
 from runner.estimate.prompt_reading import Kind
 from runner.estimate.ranges import Range
@@ -15,6 +16,7 @@ from runner.pacing import choose_limits
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
+    from runner.estimate.measured import Measured
     from runner.estimate.prompt_census import Census
     from runner.estimate.row_sample import Sample
     from runner.preflight import Preflight
@@ -42,6 +44,8 @@ class ModelEstimate:
     output_assumed: bool
     money: Money | None  # None: the price is unknown, which is not free
     time: Course
+    done: float  # requests that have their answer already, part of the figures but of the time
+    to_pay: Range | None  # money for the rest; None: unknown, or all is to be paid
     too_long: int  # requests longer than the model takes; these will fail
     warnings: tuple[str, ...]
 
@@ -61,6 +65,8 @@ class ModelEstimate:
             "output_assumed": self.output_assumed,
             **(self.money.to_json() if self.money is not None else unpriced),
             **self.time.to_json(),
+            "requests_done": round(self.done),
+            "cost_to_pay": self.to_pay and self.to_pay.to_json(9),
             "too_long": self.too_long,
             "warnings": list(self.warnings),
         }
@@ -81,6 +87,7 @@ class Estimate:
     longest_prompt: int  # tokens, of the rows counted
     inexact: dict[str, int]  # counted requests with parts whose tokens are not published
     models: tuple[ModelEstimate, ...]
+    measured: Measured | None = None  # answers that the figures rest on; None: none
 
     def to_json(self) -> dict[str, Any]:
         """Every figure, JSON-ready."""
@@ -98,6 +105,7 @@ class Estimate:
             "tokenizer": self.tokenizer,
             "longest_prompt": self.longest_prompt,
             "inexact": self.inexact,
+            "measured": self.measured and self.measured.to_json(),
             "models": [model.to_json() for model in self.models],
         }
 
@@ -109,6 +117,7 @@ class Assumptions:
     output_tokens: Range | None = None
     price: Price | None = None
     latency_s: float | None = None
+    measured: Measured | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -145,6 +154,7 @@ def sum_up(
         longest_prompt=census.longest,
         inexact=census.inexact,
         models=tuple(_of_model(flight, census, sample, view, assumptions) for view in views),
+        measured=assumptions.measured,
     )
 
 
@@ -152,34 +162,124 @@ def _of_model(
     flight: Preflight, census: Census, sample: Sample, view: View, assumptions: Assumptions
 ) -> ModelEstimate:
     bills = _bills(flight, census, view, assumptions)
-    share, facts = view.error_share, view.facts
-    prompts = sample.between(
-        census.weighed(lambda *_: (1 - share, 0.0)), census.weighed(lambda *_: (1 + share, 0.0))
-    )
-    requests = sample.scaled(census.requests)
-    completions = _summed(census, sample, lambda kind: bills[kind].output.completion)
-    outputs = [bill.output for bill in bills.values()]
+    facts, measured = view.facts, assumptions.measured
+    if measured is None:
+        found = _by_ranges(census, sample, bills, view.error_share)
+        done = 0.0
+    else:
+        found = _by_answers(measured, census, sample, bills, view, assumptions)
+        own = view.model in {None, measured.model}
+        done = min(found.requests, measured.done) if own else 0.0
+    left = 1 - done / max(1.0, found.requests)
     return ModelEstimate(
         model=view.model or "each row's own",
         region=flight.endpoint.region,
         exact=view.exact and not census.inexact,
-        error_share=share,
-        prompt_tokens=prompts,
-        completion_tokens=completions,
-        reasoning_tokens=_reasoning(census, sample, bills),
-        output_per_request=completions * (1 / max(1.0, requests)),
-        output_source=joined_sources(output.source for output in outputs),
-        output_assumed=any(output.assumed for output in outputs),
-        money=forecast_cost(census, sample, bills, share),
+        error_share=0.0 if measured is not None and measured.of_dataset else view.error_share,
+        prompt_tokens=found.prompt,
+        completion_tokens=found.completion,
+        reasoning_tokens=found.reasoning,
+        output_per_request=found.completion * (1 / max(1.0, found.requests)),
+        output_source=found.source,
+        output_assumed=found.assumed,
+        money=found.money,
         time=forecast_time(
-            Load(requests, prompts + completions, _one_answer(census, bills)),
+            Load(
+                found.requests - done,
+                (found.prompt + found.completion) * left,
+                _one_answer(census, bills),
+            ),
             choose_limits(flight.job.limits, facts),
             account_per_s=facts.rpm / 60 if facts.rpm else None,
-            latency_s=assumptions.latency_s,
+            measured=_latency(assumptions),
         ),
+        done=done,
+        to_pay=_to_pay(found.money, measured) if done else None,
         too_long=_too_long(census, sample, facts.max_prompt_tokens),
         warnings=facts.warnings,
     )
+
+
+@dataclass(frozen=True, slots=True)
+class _Found:
+    """Tokens and money of all requests, and what they rest on."""
+
+    requests: float
+    prompt: Range
+    completion: Range
+    reasoning: Range | None
+    money: Money | None
+    source: str
+    assumed: bool
+
+
+def _by_ranges(census: Census, sample: Sample, bills: dict[Kind, Billing], share: float) -> _Found:
+    """By what is known of answers' lengths beforehand."""
+    outputs = [bill.output for bill in bills.values()]
+    return _Found(
+        requests=sample.scaled(census.requests),
+        prompt=sample.between(
+            census.weighed(lambda *_: (1 - share, 0.0)), census.weighed(lambda *_: (1 + share, 0.0))
+        ),
+        completion=_summed(census, sample, lambda kind: bills[kind].output.completion),
+        reasoning=_reasoning(census, sample, bills),
+        money=forecast_cost(census, sample, bills, share),
+        source=joined_sources(output.source for output in outputs),
+        assumed=any(output.assumed for output in outputs),
+    )
+
+
+def _by_answers(
+    measured: Measured,
+    census: Census,
+    sample: Sample,
+    bills: dict[Kind, Billing],
+    view: View,
+    assumptions: Assumptions,
+) -> _Found:
+    """By answers that are there."""
+    same_model = view.model in {None, measured.model}
+    found = bill_by(
+        measured,
+        census,
+        sample,
+        bills,
+        as_billed=same_model and assumptions.price is None,
+        error_share=view.error_share,
+        same_model=same_model,
+    )
+    other = f"; {view.model} may answer at another length than {measured.model} did"
+    return _Found(
+        requests=sample.scaled(census.requests),
+        prompt=found.prompt,
+        completion=found.completion,
+        reasoning=found.reasoning,
+        money=found.money,
+        source=measured.source + ("" if same_model else other),
+        assumed=not same_model,
+    )
+
+
+def _latency(assumptions: Assumptions) -> tuple[Range, str] | None:
+    given, measured = assumptions.latency_s, assumptions.measured
+    if given is not None:
+        return Range(given, given), f"--latency {given:g}"
+    found = latency_of(measured) if measured is not None else None
+    if measured is None or found is None:
+        return None
+    return found.mean, (
+        f"the mean of {found.answers:,} answers in {measured.run}, 95 of 100 of them within "
+        f"{found.most_within_s:.3g} s"
+    )
+
+
+def _to_pay(money: Money | None, measured: Measured | None) -> Range | None:
+    if money is None or measured is None or not measured.of_dataset:
+        return None
+    if measured.paid is None or measured.currency not in {None, money.currency}:
+        return None
+    paid = measured.paid
+    return Range(max(0.0, money.total.low - paid), max(0.0, money.total.high - paid))
 
 
 def _bills(

@@ -8,6 +8,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from runner.estimate.estimated import Assumptions, View, bounds_of, sum_up
+from runner.estimate.own_price import own_price
 from runner.estimate.prompt_census import Census, Counting, by_bytes
 from runner.estimate.row_sample import Sample, spread_cheaply
 
@@ -24,8 +25,17 @@ _ERROR_SHARE = 0.35
 _COMPRESSED_TO = 0.25
 
 
-def first_look(flight: Preflight, *, done: int = 0) -> Estimate | None:
+def first_look(
+    flight: Preflight,
+    *,
+    done: int = 0,
+    pilot: int | None = None,
+    price_input: float | None = None,
+    price_output: float | None = None,
+) -> Estimate | None:
     """About what the rows without a result will take, if `done` have one; None: none are left.
+
+    `pilot`: so many rows are in scope, and not all. Prices are of 1,000,000 tokens.
 
     Token counts are guessed from bytes, rows of a text file beyond its beginning from its size.
     Raises MachineFault for a file that cannot be read on.
@@ -45,14 +55,15 @@ def first_look(flight: Preflight, *, done: int = 0) -> Estimate | None:
     if rows is None:
         is_exact = census.rows == flight.end
         rows = _guess_rows(flight, census.rows, read_bytes)
-    left = rows - done
+    left = (rows if pilot is None else min(rows, pilot)) - done
     if left <= 0:
         return None
     named = {kind.model for kind, _ in census.cells}
     if named != {view.model}:  # a `body` column's requests name models of their own
         view = View(None, flight.facts, view.exact, view.error_share, view.tokenizer)
+    assumptions = Assumptions(price=own_price(price_input, price_output, flight))
     return sum_up(
-        flight, census, Sample(census.rows, left), [view], Assumptions(),
+        flight, census, Sample(census.rows, left), [view], assumptions,
         place=f"{census.rows:,} rows: {place}", rows_exact=is_exact,
     )  # fmt: skip
 

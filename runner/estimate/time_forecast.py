@@ -90,14 +90,18 @@ class _End(NamedTuple):
 
 
 def forecast_time(
-    load: Load, limits: ChosenLimits, *, account_per_s: float | None, latency_s: float | None
+    load: Load,
+    limits: ChosenLimits,
+    *,
+    account_per_s: float | None,
+    measured: tuple[Range, str] | None,
 ) -> Course:
     """The run's course under `limits`; throttling and failures of the provider come on top.
 
     `account_per_s`: the account's own limit in requests per second, None where unknown.
-    `latency_s`: one answer's, where it has been measured.
+    `measured`: seconds for one answer and who says so; None: nobody does.
     """
-    latency, source = _latency(load, latency_s)
+    latency, source = measured or _assumed_latency(load)
     low, high = _ends(load, limits, latency)
     compared = dict.fromkeys(_COMPARED_PER_S, "for comparison")
     if account_per_s is not None:
@@ -142,9 +146,7 @@ def _pace(
     )
 
 
-def _latency(load: Load, latency_s: float | None) -> tuple[Range, str]:
-    if latency_s is not None:
-        return Range(latency_s, latency_s), f"--latency {latency_s:g}"
+def _assumed_latency(load: Load) -> tuple[Range, str]:
     latency = Range(
         _FIRST_TOKEN_S.low + load.answer_tokens.low / _TOKENS_PER_S.high,
         _FIRST_TOKEN_S.high + load.answer_tokens.high / _TOKENS_PER_S.low,

@@ -1,0 +1,181 @@
+"""What has been measured already: the answers that a run holds, beside what was counted of them.
+
+A pilot's rows are spread over the dataset; a run that is half done has its first ones, and another
+dataset's run has others. All are better than an assumption, and each says which it is.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from runner.drift import same_dataset
+from runner.estimate.prompt_reading import Kind
+from runner.folder import run_folder_of
+from runner.kept import Kept
+from runner.records import Usage
+from runner.tally import PICO
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from runner.estimate.prompt_census import Counting
+    from runner.folder import RunFile
+    from runner.job import Job
+    from runner.preflight import Preflight
+    from runner.records import Result, Row
+
+# Answers looked at of a large run: their mean is then known to about 2 %.
+_MOST = 5000
+_MOST_BLOCKS = 10
+LEAST = 2  # with fewer answers nothing is known of how they differ
+_ASKED = ("prompt", "system", "model", "params")
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """One row that was sent: what was counted before and what was billed in the end."""
+
+    kind: Kind
+    counted: int  # prompt tokens, as counted here
+    usage: Usage  # of all attempts
+    cost_pico: int | None  # in 1e-12 of the run's currency; None: its price was unknown
+    latency_s: float | None  # of the attempt that succeeded; None: none did
+
+
+@dataclass(frozen=True, slots=True)
+class Measured:
+    """A run's answers. Made by `measure`, consumed by `measured_bill`."""
+
+    run: str  # its name, as the user gave it
+    model: str  # the job's
+    answers: tuple[Answer, ...]
+    answered: int  # rows with a result
+    sent: int  # of these, rows that were asked
+    of_dataset: bool  # whether they are rows of the dataset that is estimated
+    pilot: bool  # whether they are spread over it
+    rehearsal: bool  # whether they were made up by the stand-in server
+    paid: float | None  # for all of the run's answers; None: not known
+    currency: str | None
+
+    @property
+    def done(self) -> int:
+        """Requests of the dataset that is estimated that have their answer already."""
+        return self.sent if self.of_dataset else 0
+
+    @property
+    def source(self) -> str:
+        """In words, for the reader."""
+        made_up = ", made up by the stand-in server" if self.rehearsal else ""
+        if self.pilot:
+            return (
+                f"measured on {len(self.answers):,} rows of the pilot in {self.run}{made_up}; "
+                f"holds in 90 of 100 cases"
+            )
+        where = "" if self.of_dataset else ", over another dataset"
+        return (
+            f"measured on {len(self.answers):,} answers in {self.run}{where}{made_up}; not drawn "
+            f"at random, so a tenth wider either way"
+        )
+
+    def to_json(self) -> dict[str, Any]:
+        """What the figures rest on."""
+        return {
+            "run": self.run,
+            "model": self.model,
+            "answers": self.answered,
+            "measured": len(self.answers),
+            "of_dataset": self.of_dataset,
+            "pilot": self.pilot,
+            "rehearsal": self.rehearsal,
+            "paid": self.paid,
+            "currency": self.currency,
+        }
+
+
+def differences(run: RunFile, job: Job) -> list[str]:
+    """What a run asks otherwise than this job, so that its answers tell nothing of this one's."""
+    before, now = run.job.identity(), job.identity()
+    return [name for name in _ASKED if before[name] != now[name]]
+
+
+def measure(name: str, flight: Preflight, counting: Counting) -> Measured | None:
+    """What the answers of the run `name` tell of the job in `flight`; None: there are too few.
+
+    Raises MachineFault where they cannot be read.
+    """
+    folder, _ = run_folder_of(name)
+    run = folder.read_run()
+    kept = Kept(folder, run)
+    of_dataset = same_dataset(run, flight.dataset)
+    results = {result.row: result for result in _some(kept) if result.attempts}
+    if of_dataset:
+        answers = _counted(results, flight, counting)
+    else:
+        kind = Kind(flight.facts.name)
+        answers = [_answer(one, kind, one.prompt_tokens or 0) for one in results.values()]
+    if len(answers) < LEAST:
+        return None
+    tally = kept.tally()
+    return Measured(
+        run=name,
+        model=run.job.model or flight.facts.name,
+        answers=tuple(answers),
+        answered=tally.rows,
+        sent=tally.requests - tally.retries,
+        of_dataset=of_dataset,
+        pilot=of_dataset and run.pilot is not None,
+        rehearsal=run.rehearsal,
+        paid=tally.cost,
+        currency=tally.currency,
+    )
+
+
+def _some(kept: Kept) -> Iterable[Result]:
+    """All results of a small run; of a large one some of some blocks, evenly."""
+    blocks = kept.blocks()
+    many = len(blocks) > _MOST_BLOCKS and kept.tally().rows > _MOST
+    if many:
+        size = len(blocks)
+        blocks = [blocks[(2 * at + 1) * size // (2 * _MOST_BLOCKS)] for at in range(_MOST_BLOCKS)]
+    for block in blocks:
+        found = list(kept.results(block).values())
+        yield from found[:: max(1, len(found) * len(blocks) // _MOST)]
+
+
+def _counted(results: dict[int, Result], flight: Preflight, counting: Counting) -> list[Answer]:
+    """The results beside what is counted of their rows, which are read again."""
+    answers = []
+    for row in _rows(sorted(results), flight):
+        # A census of one row: its only cell tells what kind of request it is.
+        census = counting.count([row])
+        for kind, _ in census.cells:
+            answers.append(_answer(results[row.index], kind, census.tokens))
+    return answers
+
+
+def _rows(wanted: list[int], flight: Preflight) -> Iterable[Row]:
+    spans = [range(row, row + 1) for row in wanted]
+    columns = flight.template.columns
+    for batch in flight.dataset.batches(columns=columns, keep=(), spans=spans):
+        yield from batch.rows
+
+
+def _answer(result: Result, kind: Kind, counted: int) -> Answer:
+    usage = Usage(
+        result.prompt_tokens or 0,
+        result.completion_tokens or 0,
+        result.total_tokens or 0,
+        result.cached_tokens or 0,
+        result.reasoning_tokens or 0,
+    )
+    cost = result.cost
+    if result.total_tokens is None:
+        cost = 0.0  # nothing was billed that is known of
+    return Answer(
+        kind,
+        counted,
+        usage,
+        None if cost is None else round(cost * PICO),
+        result.latency_s if result.error_type is None else None,
+    )
