@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Literal
 
 import pyarrow.compute as pc
 
-from runner.durable import faults, fsync_folder
+from runner.durable import faults, fsync_folder, new_file, remove, removed_on_failure, rename
 from runner.errors import JobError
 from runner.part_files import TableWriter
 from runner.side_by_side import Rows
@@ -83,21 +83,16 @@ def export(
     _sweep(file)
     temporary = file.with_name(f".{file.name}.{os.getpid()}.tmp")
     written = 0
-    with faults("write", file):
-        try:
-            with temporary.open("wb") as out:
-                writer = TableWriter(out, rows.schema, kind)
-                for table in rows.tables():
-                    part = counts.chosen(table)
-                    writer.write(part)
-                    written += len(part)
-                writer.close()
-                out.flush()
-                os.fsync(out.fileno())
-            temporary.replace(file)
-            fsync_folder(file.parent)
-        finally:
-            temporary.unlink(missing_ok=True)
+    with faults("write", file), removed_on_failure(temporary):
+        with new_file(temporary) as out:
+            writer = TableWriter(out, rows.schema, kind)
+            for table in rows.tables():
+                part = counts.chosen(table)
+                writer.write(part)
+                written += len(part)
+            writer.close()
+        rename(temporary, file)
+        fsync_folder(file.parent)
     done = counts.succeeded + counts.failed
     pending = None if rows.end is None else max(0, rows.end - done)
     return Exported(written, counts.succeeded, counts.failed, pending)
@@ -126,6 +121,6 @@ def _sweep(file: Path) -> None:
         try:
             os.kill(int(pid), 0)
         except ProcessLookupError:
-            leftover.unlink(missing_ok=True)
+            remove(leftover)
         except OSError:
             continue

@@ -18,7 +18,15 @@ from typing import TYPE_CHECKING, Any
 
 import orjson
 
-from runner.durable import faults, fsync_folder, machine_fault, write_all
+from runner.durable import (
+    append,
+    cut_off,
+    faults,
+    force,
+    fsync_folder,
+    machine_fault,
+    remove,
+)
 from runner.errors import MachineFault
 from runner.records import Result
 
@@ -95,7 +103,7 @@ class JournalFile:
         if mend and whole_bytes < self.path.stat().st_size:
             # Appending behind half a line would damage the next one too.
             with faults("cut the torn last line off", self.path):
-                os.truncate(self.path, whole_bytes)
+                cut_off(self.path, whole_bytes)
 
 
 def read_journals(folder: Path, *, mend: bool) -> Iterator[JournalFile]:
@@ -135,6 +143,7 @@ class Journal:
         self._block_of = block_of
         self._on_durable = on_durable
         self._handles: dict[int, int] = {}  # block -> file descriptor
+        self._paths: dict[int, Path] = {}  # likewise, since a path takes longer to make than a line
         self._unsynced: list[Result] = []
         self._dirty: set[int] = set()
         self._first = asyncio.Event()  # something waits for an fsync
@@ -162,10 +171,11 @@ class Journal:
             handle = self._handles.get(block)
             if handle is None:
                 handle = self._open(block)
-            try:  # not `faults`, whose path and context are made whether they are needed or not
-                write_all(handle, line)
+            path = self._paths[block]
+            try:  # not `faults`, whose context is made whether it is needed or not
+                append(path, handle, line)
             except OSError as error:
-                raise machine_fault("write", self.path(block), error) from error
+                raise machine_fault("write", path, error) from error
         except MachineFault as fault:
             self._fault = fault
             raise
@@ -176,7 +186,7 @@ class Journal:
         self._first.set()
 
     def _open(self, block: int) -> int:
-        path = self.path(block)
+        path = self._paths[block] = self.path(block)
         with faults("open", path):
             handle = self._handles[block] = os.open(path, _OPEN_FLAGS, 0o644)
             fsync_folder(self._folder)
@@ -209,7 +219,7 @@ class Journal:
     def _sync(self, blocks: set[int]) -> None:
         for block in blocks:
             with faults("force to disk", self.path(block)):
-                os.fsync(self._handles[block])
+                force(self.path(block), self._handles[block])
 
     def close(self) -> None:
         """Let `keep` write what is left and return."""
@@ -219,11 +229,12 @@ class Journal:
 
     def remove(self, block: int) -> None:
         """Delete a block's file: its results now live in a sealed part."""
+        self._paths.pop(block, None)
         handle = self._handles.pop(block, None)
         if handle is not None:
             os.close(handle)
         with faults("delete", self.path(block)):
-            self.path(block).unlink(missing_ok=True)
+            remove(self.path(block))
 
     def release(self) -> None:
         """Give the files back, whatever happened before."""
