@@ -200,7 +200,7 @@ class Run:
         again = self.flight.template_for(self._retry.job)
 
         def fill(row: Row) -> Request:
-            template = usual if keeping.before(row.index) is None else again
+            template = again if row.index in keeping.replaced else usual
             return template.fill(row)
 
         return fill, columns | again.columns

@@ -278,3 +278,37 @@ def test_retries_pay_the_limits_again() -> None:
     pool = on_fake_clock(work)
     assert len(pool.client.sent) == 200
     assert pool.client.sent[-1].at_s >= 200 / 5 - 1
+
+
+def test_what_may_be_billed_is_noted_before_the_row_is_asked_again() -> None:
+    def script(asked: Asked) -> Step:
+        first = {0: broken_off(known=True), 1: too_slow(), 2: throttled(), 3: overloaded()}
+        return first.get(asked.row, reply()) if asked.attempt == 1 else reply()
+
+    async def work() -> Pool:
+        return await Pool(5, script).run()
+
+    pool = on_fake_clock(work)
+    assert {bill.row: (bill.attempts, bill.unmetered_attempts) for bill in pool.bills} == {
+        0: (1, 0),
+        1: (1, 1),
+    }
+    assert pool.bills[0].cost == CROWNS_A_REPLY
+    assert list(pool.asking.unfinished()) == []
+
+
+def test_at_a_stop_every_row_that_was_asked_has_a_result_or_a_bill() -> None:
+    async def work() -> Pool:
+        pool = Pool(50, lambda asked: reply() if asked.row % 2 else throttled(), workers=10)
+        pool.start()
+        await asyncio.sleep(0.35)
+        pool.stop(Interrupted("enough"))
+        await pool.end()
+        return pool
+
+    pool = on_fake_clock(work)
+    bills = {bill.row: bill.attempts for bill in pool.asking.unfinished()}
+    assert bills
+    assert not bills.keys() & pool.results.keys()
+    assert bills.keys() | pool.results.keys() == pool.client.attempts.keys()
+    assert all(pool.client.attempts[row] == count for row, count in bills.items())
