@@ -313,7 +313,9 @@ class Run:
         conclude(summary, reason, self.flight.job)
         if self._export is not None and summary.tally.rows:
             try:
-                await asyncio.to_thread(export, self._folder, self._run, self._export)
+                await asyncio.to_thread(
+                    export, self._folder, self._run, self._export, overwrite=True
+                )
             except StopsRun as fault:
                 # Whatever it was, the file that was asked for is not there.
                 conclude(summary, MachineFault(str(fault)), self.flight.job)

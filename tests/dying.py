@@ -1,4 +1,4 @@
-"""A real process of ours that kills itself at a chosen step to the disk.
+"""A real process of ours that kills itself, or is refused, at a chosen step to the disk.
 
 `python tests/dying.py FAULT ARGUMENTS...` runs `penstock ARGUMENTS...`; FAULT is a `Fault` as JSON.
 The steps are the functions of `runner.durable`, which knows nothing of it: they are wrapped here by
@@ -7,6 +7,7 @@ name, in whichever module uses them.
 
 from __future__ import annotations
 
+import errno
 import json
 import os
 import signal
@@ -30,7 +31,8 @@ class Fault:
     step: str  # a function of `runner.durable`
     path: str  # a pattern for the last two names of the path
     nth: int  # from 1
-    moment: Literal["before", "amid", "after"]  # amid: half of the bytes are written
+    # amid: half of the bytes are written; refused: it lives on, and the disk reports an error
+    moment: Literal["before", "amid", "after", "refused"]
 
     def arguments(self) -> list[str]:
         """The command line before penstock's own arguments."""
@@ -50,6 +52,8 @@ def _wrapped(fault: Fault, real: Callable[..., Any]) -> Callable[..., Any]:
         left -= fnmatch("/".join(path.absolute().parts[-2:]), fault.path)
         if left > 0:
             return real(*args)
+        if fault.moment == "refused":
+            raise OSError(errno.EIO, os.strerror(errno.EIO))
         if fault.moment == "amid" and fault.step == "append":
             _, handle, data = args
             real(path, handle, data[: len(data) // 2])
