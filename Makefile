@@ -25,6 +25,7 @@ test: $(INSTALLED) ## run the tests
 soak: $(INSTALLED) ## kill 200 runs, overspend 50 budgets: in vain
 	$(BIN)/python tests/soak_crashes.py
 	$(BIN)/python tests/soak_budget.py
+	$(BIN)/python -m pytest --hypothesis-profile=soak --timeout=1200 tests/test_hostile_replies.py tests/test_hostile_rows.py
 
 check: lint types test ## everything that CI runs: lint, types, tests
 
