@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import csv
+import datetime as dt
 import io
 import json
+from decimal import Decimal
 from pathlib import Path
 from tempfile import TemporaryDirectory
+from typing import Any
 
 import orjson
 import pyarrow as pa
@@ -67,11 +70,38 @@ def test_nasty_cells_go_the_whole_way_unchanged(tmp_path: Path, kind: str) -> No
         assert request.key in packed.hex()
 
 
+def test_every_type_and_size_comes_out_of_parquet_as_it_went_in(tmp_path: Path) -> None:
+    moment = dt.datetime(2026, 1, 2, 3, 4, 5, 678901, tzinfo=dt.UTC)
+    columns: dict[str, pa.Array[Any]] = {
+        "prompt": pa.array(["a", "b" * 5_000_000, "c"]),
+        "nested": pa.array([{"a": [1, None], "b": {"c": "x"}}, None, {"a": [], "b": None}]),
+        "map": pa.array([[("k", 1)], [], None], pa.map_(pa.string(), pa.int32())),
+        "word": pa.array(["x", None, "x"]).dictionary_encode(),
+        "price": pa.array([Decimal("1.10"), None, Decimal("-3.00")], pa.decimal128(12, 2)),
+        "at_ns": pa.array([1, None, 2**60], pa.timestamp("ns", "Asia/Singapore")),
+        "at_us": pa.array([moment, None, moment], pa.timestamp("us", "UTC")),
+        "day": pa.array([dt.date(1, 1, 1), None, dt.date(9999, 12, 31)]),
+        "raw": pa.array([b"\x00\xff", None, b""]),
+        "none": pa.nulls(3),
+        **{f"n{at}": pa.array([at, None, -at], pa.int16()) for at in range(200)},
+    }
+    table = pa.table(columns)
+    pq.write_table(table, tmp_path / "d.parquet")
+    before = pq.read_table(tmp_path / "d.parquet")
+    job = Job.build({"model": "qwen-plus", "limits": {"qps": 1000}})
+    summary = run_sync(job, str(tmp_path / "d.parquet"), str(tmp_path / "run"), rehearsal=True)
+    assert summary.tally.rows == 3
+    after = pa.concat_tables(
+        pq.read_table(part) for part in sorted((tmp_path / "run" / "completions").iterdir())
+    )
+    assert after.select(before.schema.names).combine_chunks().equals(before.combine_chunks())
+
+
 def test_half_a_character_in_a_dataset_is_named_before_anything_is_sent(tmp_path: Path) -> None:
     path = tmp_path / "d.jsonl"
     path.write_bytes(b'{"text": "half \\ud800 of it"}\n{"text": "whole"}\n')
     job = Job(prompt="{{ text }}", model="qwen-plus")
-    with pytest.raises(DatasetError, match="line 1 of .*surrogate"):
+    with pytest.raises(DatasetError, match=r"line 1 of .*surrogate"):
         run_sync(job, str(path), str(tmp_path / "run"), rehearsal=True)
     assert not (tmp_path / "run").exists()
 
