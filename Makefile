@@ -3,7 +3,7 @@
 
 SHELL := /bin/sh
 .DEFAULT_GOAL := help
-.PHONY: help demo test check lint types format bench bench-peers build examples clean
+.PHONY: help demo test soak check lint types format bench bench-peers build examples clean
 
 PYTHON ?= python3.11
 VENV := .venv
@@ -21,6 +21,11 @@ demo: $(INSTALLED) ## run the main job on the example dataset, against a stand-i
 
 test: $(INSTALLED) ## run the tests
 	$(BIN)/python -m pytest
+
+soak: $(INSTALLED) ## kill 200 runs, overspend 50 budgets: in vain
+	$(BIN)/python tests/soak_crashes.py
+	$(BIN)/python tests/soak_budget.py
+	$(BIN)/python -m pytest --hypothesis-profile=soak --timeout=1200 tests/test_hostile_replies.py tests/test_hostile_rows.py
 
 check: lint types test ## everything that CI runs: lint, types, tests
 

@@ -9,6 +9,7 @@ import click
 
 from jobs.estimate_words import about, about_lines
 from jobs.going import is_person
+from jobs.screen import whoever_reads_it
 
 if TYPE_CHECKING:
     from runner import Estimate, Range, Run
@@ -34,7 +35,8 @@ def ask_before_paying(
     if found is None:
         return None
     if not quiet:
-        print(*about_lines(found), sep="\n", file=sys.stderr)
+        with whoever_reads_it():
+            print(*about_lines(found), sep="\n", file=sys.stderr)
     dear = _dear(found)
     # Who has set a limit has answered the question.
     if dear is None or yes or run.flight.job.limits.max_cost is not None:

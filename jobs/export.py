@@ -27,19 +27,27 @@ if TYPE_CHECKING:
     help="Which of the rows that have a result.",
 )  # fmt: skip
 @click.option("--with-pending", is_flag=True, help="Rows without a result too, their answer empty.")
+@click.option("--excel", is_flag=True, help="A .csv that Excel opens well, and runs nothing of.")
+@click.option("--yes", is_flag=True, help="Overwrite FILE, whatever it is.")
 @json_option
-def export(*, run: str, file: Path, only: Any, with_pending: bool, as_json: bool) -> int:
+def export(
+    *, run: str, file: Path, only: Any, with_pending: bool, excel: bool, yes: bool, as_json: bool
+) -> int:
     """Write RUN's rows into FILE: .parquet, .csv or .jsonl, in dataset order.
 
     RUN is a run folder or the file that -o named. It may still be going on: the file then holds
-    what has been answered so far, and appears in one step.
+    what has been answered so far, and appears in one step. FILE may be there already if an earlier
+    export of RUN wrote it.
     """
     from runner import export as export_rows
     from runner import run_folder_of
 
     folder, _ = run_folder_of(run)
     with _ended_by_signals():
-        found = export_rows(folder, folder.read_run(), file, only=only, with_pending=with_pending)
+        found = export_rows(
+            folder, folder.read_run(), file,
+            only=only, with_pending=with_pending, excel=excel, overwrite=yes,
+        )  # fmt: skip
     if as_json:
         data = {
             "run": run,
@@ -48,10 +56,13 @@ def export(*, run: str, file: Path, only: Any, with_pending: bool, as_json: bool
             "succeeded": found.succeeded,
             "failed": found.failed,
             "pending": found.pending,
+            **({"cut_cells": found.cut_cells} if excel else {}),
         }
         print(json.dumps(data, ensure_ascii=False))
     else:
         print(_told(found, file), file=sys.stderr)
+    for line in _cut(found):
+        print(line, file=sys.stderr)
     return 0
 
 
@@ -61,6 +72,17 @@ def _told(found: Exported, file: Path) -> str:
         f"{file}: {found.rows:,} rows written. The run has {found.succeeded:,} succeeded, "
         f"{found.failed:,} failed, {pending} pending"
     )
+
+
+def _cut(found: Exported) -> list[str]:
+    """The cells that lost their end."""
+    lines = [
+        f"row {cell.row}, column {cell.column}: {cell.chars:,} characters, cut to the 32,767 that "
+        f"an Excel cell holds"
+        for cell in found.cut
+    ]
+    more = found.cut_cells - len(lines)
+    return [*lines, f"and {more:,} more cells likewise"] if more else lines
 
 
 @contextmanager

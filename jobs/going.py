@@ -10,6 +10,7 @@ import sys
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
+from jobs.screen import whoever_reads_it
 from jobs.words import print_summary
 
 if TYPE_CHECKING:
@@ -24,10 +25,11 @@ _SIGNALS = (signal.SIGINT, signal.SIGTERM)
 def go(run: Run, screen: Screen, *, as_json: bool) -> int:
     """Let the run go to its end, or to the first Ctrl-C; its exit status."""
     summary = go_quietly(run, screen)
-    if as_json:
-        print(json.dumps(summary.to_json(), ensure_ascii=False))
-    else:
-        print_summary(summary)
+    with whoever_reads_it():
+        if as_json:
+            print(json.dumps(summary.to_json(), ensure_ascii=False), flush=True)
+        else:
+            print_summary(summary)
     return summary.exit_status or 0
 
 

@@ -5,6 +5,8 @@ from __future__ import annotations
 import sys
 from typing import TYPE_CHECKING
 
+from jobs.screen import whoever_reads_it
+
 if TYPE_CHECKING:
     from runner import Run
 
@@ -35,5 +37,5 @@ def print_opening(run: Run) -> None:
     lines += flight.limits.notes
     lines += budget_notes(flight)
     lines.append(f"run: {run.name}")
-    for line in lines:
-        print(line, file=sys.stderr)
+    with whoever_reads_it():
+        print(*lines, sep="\n", file=sys.stderr)

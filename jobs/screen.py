@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import sys
 from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING
@@ -11,6 +12,7 @@ from jobs.words import duration, limit_words, money
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+    from typing import TextIO
 
     from rich.progress import Progress, TaskID
 
@@ -23,6 +25,29 @@ _PLAIN_FIRST_S = 2.0  # soon, so that whoever looks sees it work
 _PLAIN_S = 10.0  # a log file wants a line now and then, not a film
 
 
+@contextmanager
+def whoever_reads_it() -> Iterator[None]:
+    """Lines for a person, who may be gone: a closed terminal must not stop or fail a run."""
+    try:
+        yield
+        sys.stdout.flush()
+        sys.stderr.flush()
+    except (OSError, ValueError):
+        for stream in (sys.stdout, sys.stderr):
+            try:
+                stream.flush()
+            except (OSError, ValueError):
+                _silence(stream)
+
+
+def _silence(stream: TextIO) -> None:
+    """Send a stream nowhere: what it still holds would fail once more at the exit."""
+    with suppress(OSError, ValueError):
+        nowhere = os.open(os.devnull, os.O_WRONLY)
+        os.dup2(nowhere, stream.fileno())
+        os.close(nowhere)
+
+
 class Screen:
     """Lines and progress on stderr; with `quiet`, none."""
 
@@ -32,7 +57,7 @@ class Screen:
 
     def say(self, text: str) -> None:
         """Show a line, where there still is somebody to show it to."""
-        with suppress(OSError, ValueError):  # a terminal that was closed must not stop the run
+        with whoever_reads_it():
             if self._bar is not None:
                 self._bar.console.print(text, markup=False, highlight=False)
             elif not self._quiet:
@@ -51,7 +76,8 @@ class Screen:
         finally:
             showing.cancel()
             if self._bar is not None:
-                self._bar.stop()
+                with whoever_reads_it():
+                    self._bar.stop()
                 self._bar = None
 
     async def _plain(self, run: Run) -> None:
@@ -73,10 +99,12 @@ class Screen:
             auto_refresh=False,
         )
         task = self._bar.add_task("starting", total=None)
-        self._bar.start()
+        with whoever_reads_it():
+            self._bar.start()
         with suppress(asyncio.CancelledError):
             while True:
-                await self._beat(run, task)
+                with whoever_reads_it():
+                    await self._beat(run, task)
                 await asyncio.sleep(_LIVE_S)
 
     async def _beat(self, run: Run, task: TaskID) -> None:

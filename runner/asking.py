@@ -14,14 +14,14 @@ from runner.tokens import guess_tokens
 from runner.verdict import judge
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable
+    from collections.abc import Awaitable, Callable, Iterator
 
     from runner.errors import StopsRun
     from runner.health import Health
     from runner.intake import Intake, Turn
     from runner.lanes import Lane, Lanes
     from runner.limits import Admission, Limits
-    from runner.records import Reply, Request, Result, Row, Usage, Verdict
+    from runner.records import Reply, Request, Result, Row, Unfinished, Usage, Verdict
     from runner.retry import Attempts, RetryPolicy
     from runner.stake import Stake
 
@@ -81,6 +81,7 @@ class Asking:
         usual_model: str,  # whose name is the job's matter, and any other the row's own
         dashscope: bool,  # whether error answers are to be read as Model Studio's
         keep: Callable[[Result], Awaitable[None]],
+        keep_bill: Callable[[Unfinished], Awaitable[None]],
         stop: Callable[[StopsRun], None],
         say: Callable[[str], None],
     ) -> None:
@@ -93,6 +94,8 @@ class Asking:
         self._prices = prices
         self._dashscope = dashscope
         self._keep = keep
+        self._keep_bill = keep_bill
+        self._tried: dict[int, RowTurn] = {}  # by row: asked without a result so far
         self._stopping = False
         self._goes_on: asyncio.Event | None = None  # while paused: set when it goes on
         self._now_s = asyncio.get_running_loop().time
@@ -181,6 +184,9 @@ class Asking:
                 sent_s = self._now_s()
                 outcome = await self._send(turn, request, lane.limits, admission, stake)
                 if isinstance(outcome, AttemptFailed):
+                    if outcome.billed_unknown or outcome.partial is not None:
+                        # It may have cost something, and a kill must not make that unknown.
+                        await self._keep_bill(turn.bill.so_far(turn.row.index))
                     verdict = judge(outcome, dashscope=self._dashscope)
                     self._note(lane, sent_s, verdict)
                     await self._setbacks.meet(turn, outcome, verdict)
@@ -203,6 +209,7 @@ class Asking:
         """One attempt, paid for: whoever is cancelled here may be billed all the same."""
         usage, unknown = None, True
         turn.bill.attempts += 1
+        self._tried[turn.row.index] = turn
         self.in_flight += 1
         stake.sent()
         try:
@@ -217,6 +224,9 @@ class Asking:
             if not error.is_risk:
                 stake.not_billed()
             return error
+        except asyncio.CancelledError:
+            turn.bill.unmetered_attempts += 1  # given up on its way, which hinders no provider
+            raise
         else:
             return reply
         finally:
@@ -232,6 +242,11 @@ class Asking:
         if lane.throttling is not None:
             burst = verdict is not None and verdict.burst
             lane.throttling.attempt_ended(sent_s, throttled=throttled, burst=burst)
+
+    def unfinished(self) -> Iterator[Unfinished]:
+        """The bills of the rows that were asked and have no result; call it when all is over."""
+        for row, turn in self._tried.items():
+            yield turn.bill.so_far(row)
 
     @property
     def throttled_lately(self) -> bool:
@@ -252,6 +267,7 @@ class Asking:
 
     async def _finish(self, result: Result) -> None:
         await self._keep(result)
+        self._tried.pop(result.row, None)
         self._intake.done()
         if self._setbacks.undecided:
             await self._setbacks.decide()

@@ -6,7 +6,7 @@ import time
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from runner.records import Reply, Request, Result, Usage
+from runner.records import Reply, Request, Result, Unfinished, Usage
 from runner.tally import PICO
 
 if TYPE_CHECKING:
@@ -25,7 +25,7 @@ class Bill:
     unpriced: bool = False  # an attempt with usage had no known price
 
     @classmethod
-    def of(cls, before: Result, currency: str | None) -> Self:
+    def of(cls, before: Result | Unfinished, currency: str | None) -> Self:
         """The bill that a row brings along when it is asked again."""
         if before.total_tokens is None:
             return cls(currency, before.attempts, before.unmetered_attempts)
@@ -52,6 +52,22 @@ class Bill:
     def cost(self) -> float | None:
         """In `currency`; None while nothing was metered or where a price is unknown."""
         return None if self.unpriced or self.usage is None else self.cost_pico / PICO
+
+    def so_far(self, row: int) -> Unfinished:
+        """What the row has cost, while it has no final word."""
+        usage, cost = self.usage, self.cost
+        return Unfinished(
+            row=row,
+            attempts=self.attempts,
+            unmetered_attempts=self.unmetered_attempts,
+            prompt_tokens=usage.prompt_tokens if usage else None,
+            completion_tokens=usage.completion_tokens if usage else None,
+            total_tokens=usage.total_tokens if usage else None,
+            cached_tokens=usage.cached_tokens if usage else None,
+            reasoning_tokens=usage.reasoning_tokens if usage else None,
+            cost=cost,
+            currency=None if cost is None else self.currency,
+        )
 
     def succeeded(self, request: Request, reply: Reply) -> Result:
         """The row's answer."""

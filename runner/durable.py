@@ -1,11 +1,15 @@
-"""Bytes that survive a crash: atomic replacement, folder fsync, faults told as ours."""
+"""Bytes that survive a crash: each step to the disk that a run's safety rests on is a function.
+
+What a crash can fall between is the calls of `append`, `force`, `rename`, `remove`, `cut_off` and
+`fsync_folder`, and nothing else; `tests/dying.py` kills a process before, amid and after each.
+"""
 
 from __future__ import annotations
 
 import errno
 import os
 import sys
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING
 
 from runner.errors import MachineFault
@@ -13,6 +17,7 @@ from runner.errors import MachineFault
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
+    from typing import IO
 
 _ADVICE = {
     errno.ENOSPC: "the disk is full; free some space",
@@ -55,11 +60,59 @@ def fsync_folder(folder: Path) -> None:
         os.close(handle)
 
 
-def write_all(handle: int, data: bytes) -> None:
-    """`os.write` until every byte is taken; a short write is how a full disk first shows."""
+def append(path: Path, handle: int, data: bytes) -> None:
+    """Hand bytes to the kernel, behind what is in the file already: a killed process keeps them.
+
+    `os.write` until every byte is taken; a short write is how a full disk first shows.
+    """
+    del path  # for who looks on
     view = memoryview(data)
     while view:
         view = view[os.write(handle, view) :]
+
+
+def force(path: Path, handle: int) -> None:
+    """Force an open file's bytes to disk: a power cut keeps them."""
+    del path  # for who looks on
+    os.fsync(handle)
+
+
+def rename(old: Path, new: Path) -> None:
+    """Give a file its one name, in place of what had that name; durable after `fsync_folder`."""
+    old.replace(new)
+
+
+def remove(path: Path) -> None:
+    """Delete a file, if it is there."""
+    path.unlink(missing_ok=True)
+
+
+def cut_off(path: Path, size: int) -> None:
+    """Shorten a file to so many bytes."""
+    os.truncate(path, size)
+
+
+@contextmanager
+def new_file(path: Path) -> Iterator[IO[bytes]]:
+    """A new file to be written in pieces, forced to disk when the context ends well.
+
+    Its name is durable after `fsync_folder`.
+    """
+    with path.open("wb") as file:
+        yield file
+        file.flush()
+        force(path, file.fileno())
+
+
+@contextmanager
+def removed_on_failure(path: Path) -> Iterator[None]:
+    """Delete what an error inside leaves: half a file helps nobody, least of all on a full disk."""
+    try:
+        yield
+    except BaseException:
+        with suppress(OSError):
+            remove(path)
+        raise
 
 
 def write_durable(path: Path, data: bytes) -> None:
@@ -68,8 +121,8 @@ def write_durable(path: Path, data: bytes) -> None:
         path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | getattr(os, "O_BINARY", 0), 0o644
     )
     try:
-        write_all(handle, data)
-        os.fsync(handle)
+        append(path, handle, data)
+        force(path, handle)
     finally:
         os.close(handle)
 
@@ -85,6 +138,6 @@ def replace_file(path: Path, data: bytes, *, durable: bool = True) -> None:
             write_durable(temporary, data)
         else:
             temporary.write_bytes(data)
-        temporary.replace(path)
+        rename(temporary, path)
         if durable:
             fsync_folder(path.parent)

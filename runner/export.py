@@ -5,13 +5,24 @@ from __future__ import annotations
 import glob
 import os
 import sys
+from contextlib import suppress
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
+import orjson
 import pyarrow.compute as pc
 
-from runner.durable import faults, fsync_folder
-from runner.errors import JobError
+from runner.durable import (
+    faults,
+    fsync_folder,
+    new_file,
+    remove,
+    removed_on_failure,
+    rename,
+    replace_file,
+)
+from runner.errors import JobError, MachineFault
+from runner.for_excel import BOM, ForExcel
 from runner.part_files import TableWriter
 from runner.side_by_side import Rows
 
@@ -21,6 +32,7 @@ if TYPE_CHECKING:
     import pyarrow as pa
 
     from runner.folder import RunFile, RunFolder
+    from runner.for_excel import CutCell
     from runner.job import Format
 
 Only = Literal["all", "succeeded", "failed"]
@@ -36,6 +48,8 @@ class Exported:
     succeeded: int  # of the run's rows, whether written or not
     failed: int
     pending: int | None  # None while the dataset's length is unknown
+    cut: tuple[CutCell, ...] = ()  # cells too long for Excel, the first of them
+    cut_cells: int = 0  # all of them
 
 
 def format_of(path: Path) -> Format:
@@ -68,39 +82,93 @@ class _Counts:
 
 
 def export(
-    folder: RunFolder, run: RunFile, file: Path, *, only: Only = "all", with_pending: bool = False
+    folder: RunFolder,
+    run: RunFile,
+    file: Path,
+    *,
+    only: Only = "all",
+    with_pending: bool = False,
+    excel: bool = False,
+    overwrite: bool = False,
 ) -> Exported:
     """Write a run's rows into one file, in one step.
 
-    The format follows the file's name. Pending rows have no result's columns filled in. Raises
-    JobError for a name that cannot be, DatasetError where the dataset is needed and gone,
+    The format follows the file's name. Pending rows have no result's columns filled in. `excel`
+    makes a .csv that Excel opens safely. A file that is there already gives way if an earlier
+    export of this run wrote it and nobody has changed it since, or with `overwrite`.
+
+    Raises JobError for a name that cannot be, DatasetError where the dataset is needed and gone,
     MachineFault where parts cannot be read or the file not be written.
     """
     kind = format_of(file)
+    if excel and kind != "csv":
+        raise JobError(f"{file}: --excel is for .csv files; Excel itself reads no {file.suffix}")
     _check_place(folder, run, file)
+    if not overwrite:
+        _check_owner(folder, file)
     rows = Rows(folder, run, with_pending=with_pending)
     counts = _Counts(only, run.job.prefix)
+    safe = ForExcel(f"{run.job.prefix}row") if excel else None
     _sweep(file)
-    temporary = file.with_name(f".{file.name}.{os.getpid()}.tmp")
-    written = 0
-    with faults("write", file):
-        try:
-            with temporary.open("wb") as out:
-                writer = TableWriter(out, rows.schema, kind)
-                for table in rows.tables():
-                    part = counts.chosen(table)
-                    writer.write(part)
-                    written += len(part)
-                writer.close()
-                out.flush()
-                os.fsync(out.fileno())
-            temporary.replace(file)
-            fsync_folder(file.parent)
-        finally:
-            temporary.unlink(missing_ok=True)
+    written = _write(file, kind, rows, counts, safe)
+    _remember(folder, file)
     done = counts.succeeded + counts.failed
     pending = None if rows.end is None else max(0, rows.end - done)
-    return Exported(written, counts.succeeded, counts.failed, pending)
+    cut, cut_cells = (tuple(safe.cut), safe.cut_cells) if safe is not None else ((), 0)
+    return Exported(written, counts.succeeded, counts.failed, pending, cut, cut_cells)
+
+
+def _write(file: Path, kind: Format, rows: Rows, counts: _Counts, safe: ForExcel | None) -> int:
+    """Put the chosen rows into the file, in one step; how many they are."""
+    temporary = file.with_name(f".{file.name}.{os.getpid()}.tmp")
+    written = 0
+    with faults("write", file), removed_on_failure(temporary):
+        with new_file(temporary) as out:
+            if safe is not None:
+                out.write(BOM)
+            writer = TableWriter(out, rows.schema, kind)
+            for table in rows.tables():
+                part = counts.chosen(table)
+                writer.write(part if safe is None else safe.table(part))
+                written += len(part)
+            writer.close()
+        rename(temporary, file)
+        fsync_folder(file.parent)
+    return written
+
+
+def _check_owner(folder: RunFolder, file: Path) -> None:
+    """Refuse to overwrite what no export of this run has left there."""
+    found = _identity(file)
+    if found is not None and _remembered(folder).get(str(file.resolve())) != found:
+        raise JobError(
+            f"{file} is there already, and it is not what an export of this run left: another "
+            f"file, or changed since. Name another one, or give --yes to overwrite it"
+        )
+
+
+def _identity(file: Path) -> list[int] | None:
+    try:
+        found = file.stat()
+    except FileNotFoundError:
+        return None
+    return [found.st_size, found.st_mtime_ns]
+
+
+def _remembered(folder: RunFolder) -> dict[str, Any]:
+    """Size and time of each file that was exported, by path; {} where that is not known."""
+    try:
+        data = orjson.loads(folder.exports.read_bytes())
+    except (OSError, orjson.JSONDecodeError):
+        return {}
+    return data if isinstance(data, dict) else {}
+
+
+def _remember(folder: RunFolder, file: Path) -> None:
+    data = {**_remembered(folder), str(file.resolve()): _identity(file)}
+    # Another user's run may be exported too; its file is then asked about the next time.
+    with suppress(MachineFault):
+        replace_file(folder.exports, orjson.dumps(data) + b"\n", durable=False)
 
 
 def _check_place(folder: RunFolder, run: RunFile, file: Path) -> None:
@@ -126,6 +194,6 @@ def _sweep(file: Path) -> None:
         try:
             os.kill(int(pid), 0)
         except ProcessLookupError:
-            leftover.unlink(missing_ok=True)
+            remove(leftover)
         except OSError:
             continue

@@ -113,6 +113,7 @@ class RunFolder:
         self.control = path / "control.json"
         self.superseded = path / "superseded"
         self.next = path / "next"  # another layout, while it is built
+        self.exports = path / "exports.json"
         self._run_file = path / "run.json"
         self._lock = path / "lock"
 

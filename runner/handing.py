@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
     from runner.dataset import Batch
     from runner.job import Job
-    from runner.records import Result, Row
+    from runner.records import Result, Row, Unfinished
 
 _AHEAD = 256  # results that may wait for a slow consumer before workers do
 
@@ -58,10 +58,9 @@ class Handing:
         del end
         return batch.rows
 
-    def before(self, row: int) -> Result | None:
+    def before(self, row: int) -> None:
         """Nothing was asked before."""
         del row
-        return None
 
     def end(self, rows: int) -> int:
         """As many rows as were read."""
@@ -75,6 +74,10 @@ class Handing:
         while len(self._results) >= _AHEAD and not self._closed.is_set():
             self._room.clear()
             await self._room.wait()
+
+    async def keep_bill(self, bill: Unfinished) -> None:
+        """Nobody waits for it."""
+        del bill
 
     async def work(self) -> None:
         """Nothing to do but to wait for the end."""

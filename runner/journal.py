@@ -1,9 +1,12 @@
 """Answered, not yet sealed: one append-only file of JSON lines for each open block.
 
+A line holds a result, or the bill so far of a row that has none yet.
+
 What a crash may cost. `append` hands a line to the kernel before it returns, and a worker takes its
 next row only after that: a killed process loses the replies that were on their way and no other. A
 power cut may also lose what was not yet forced to disk, at most SYNC_S or SYNC_RESULTS of work;
-such results were never counted as done.
+such results were never counted as done. Attempts that may be billed are noted at once where their
+row is asked again; a kill also loses the count of those that were refused and cost nothing.
 """
 
 from __future__ import annotations
@@ -18,9 +21,17 @@ from typing import TYPE_CHECKING, Any
 
 import orjson
 
-from runner.durable import faults, fsync_folder, machine_fault, write_all
+from runner.durable import (
+    append,
+    cut_off,
+    faults,
+    force,
+    fsync_folder,
+    machine_fault,
+    remove,
+)
 from runner.errors import MachineFault
-from runner.records import Result
+from runner.records import Result, Unfinished
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -34,6 +45,10 @@ _CRC_BYTES = len(_CRC % 0)
 # On Windows a file is text unless told otherwise, and every newline becomes two bytes.
 _OPEN_FLAGS = os.O_WRONLY | os.O_CREAT | os.O_APPEND | getattr(os, "O_BINARY", 0)
 _FIELDS = frozenset(field.name for field in fields(Result))
+_BILL_FIELDS = frozenset(field.name for field in fields(Unfinished))
+_UNFINISHED = "unfinished"  # the one key of a line that holds a bill
+
+Entry = Result | Unfinished
 
 
 def cleaned(result: Result) -> Result:
@@ -49,21 +64,25 @@ def cleaned(result: Result) -> Result:
     return Result(**values)
 
 
-def encode_line(result: Result) -> bytes:
+def encode_line(entry: Entry) -> bytes:
     """One journal line: the result as a JSON object, its CRC-32 in the last key.
 
-    Raises TypeError for a text that is not valid Unicode.
+    The bill of a row without a result is an object in an object. Raises TypeError for a text that
+    is not valid Unicode.
     """
-    text = orjson.dumps(result)
+    text = orjson.dumps(entry if isinstance(entry, Result) else {_UNFINISHED: entry})
     return text[:-1] + _CRC % zlib.crc32(text)
 
 
-def decode_line(line: bytes) -> Result | None:
-    """The result of a line that ends in a newline, or None when the line is damaged."""
+def decode_line(line: bytes) -> Entry | None:
+    """What a line holds that ends in a newline, or None when the line is damaged."""
     text = line[:-_CRC_BYTES] + b"}"
     if line[-_CRC_BYTES:] != _CRC % zlib.crc32(text):
         return None
     data = orjson.loads(text)
+    bill = data.get(_UNFINISHED)
+    if bill is not None:
+        return Unfinished(**{name: value for name, value in bill.items() if name in _BILL_FIELDS})
     return Result(**{name: value for name, value in data.items() if name in _FIELDS})
 
 
@@ -77,6 +96,9 @@ class JournalFile:
         self.path = path
         self.block = int(path.stem)
         self.results: dict[int, Result] = {}  # by row; of several lines for a row the last holds
+        self.bills: dict[
+            int, Unfinished
+        ] = {}  # by row; of what came after its result, if it has one
         self.damaged_lines: list[int] = []  # numbered from 1; their rows are asked again
         self._read(mend=mend)
 
@@ -87,15 +109,18 @@ class JournalFile:
                 if not line.endswith(b"\n"):
                     break  # torn by a crash while it was written
                 whole_bytes += len(line)
-                result = decode_line(line)
-                if result is None:
+                entry = decode_line(line)
+                if entry is None:
                     self.damaged_lines.append(number)
+                elif isinstance(entry, Result):
+                    self.results[entry.row] = entry
+                    self.bills.pop(entry.row, None)
                 else:
-                    self.results[result.row] = result
+                    self.bills[entry.row] = entry
         if mend and whole_bytes < self.path.stat().st_size:
             # Appending behind half a line would damage the next one too.
             with faults("cut the torn last line off", self.path):
-                os.truncate(self.path, whole_bytes)
+                cut_off(self.path, whole_bytes)
 
 
 def read_journals(folder: Path, *, mend: bool) -> Iterator[JournalFile]:
@@ -107,35 +132,52 @@ def read_journals(folder: Path, *, mend: bool) -> Iterator[JournalFile]:
 
 
 def look_into(folder: Path, block: int) -> dict[int, Result]:
-    """What a reader finds in a block's journal file, by row; {} where there is none.
+    """The results that a reader finds in a block's journal file, by row; {} without a file."""
+    return entries_of(folder, block)[0]
+
+
+def entries_of(folder: Path, block: int) -> tuple[dict[int, Result], dict[int, Unfinished]]:
+    """What a reader finds in a block's journal file: results and bills by row; none without a file.
 
     The run that goes on may delete the file at any moment, and has then sealed the block.
     """
     try:
-        return JournalFile(folder / f"{block:05d}.jsonl", mend=False).results
+        file = JournalFile(folder / f"{block:05d}.jsonl", mend=False)
     except MachineFault as fault:
         if isinstance(fault.__cause__, FileNotFoundError):
-            return {}
+            return {}, {}
         raise
+    return file.results, file.bills
+
+
+def brought_up_to_date(
+    results: dict[int, Result], bills: dict[int, Unfinished]
+) -> dict[int, Result]:
+    """Results, those with the later bill that were asked again and have no newer result."""
+    if not bills:
+        return results
+    later = {row: bills[row].on(results[row]) for row in bills if row in results}
+    return {**results, **later}
 
 
 class Journal:
     """Appends results, forces them to disk in groups, and tells when they count.
 
-    `on_durable` receives each group of results, in the event loop, once it is on disk.
+    `on_durable` receives each group of results and bills, in the event loop, once it is on disk.
     """
 
     def __init__(
         self,
         folder: Path,
         block_of: Callable[[int], int],
-        on_durable: Callable[[list[Result]], None],
+        on_durable: Callable[[list[Entry]], None],
     ) -> None:
         self._folder = folder
         self._block_of = block_of
         self._on_durable = on_durable
         self._handles: dict[int, int] = {}  # block -> file descriptor
-        self._unsynced: list[Result] = []
+        self._paths: dict[int, Path] = {}  # likewise, since a path takes longer to make than a line
+        self._unsynced: list[Entry] = []
         self._dirty: set[int] = set()
         self._first = asyncio.Event()  # something waits for an fsync
         self._full = asyncio.Event()  # enough waits to do it at once
@@ -147,36 +189,38 @@ class Journal:
         """Where a block's lines lie."""
         return self._folder / f"{block:05d}.jsonl"
 
-    def append(self, result: Result) -> None:
-        """Hand a result's line to the kernel. Raises MachineFault; the result counts later."""
+    def append(self, entry: Entry) -> None:
+        """Hand a line to the kernel. Raises MachineFault; what it holds counts later."""
         if self._fault is not None:
             # Behind a line that was cut short another one would be damaged too.
             raise self._fault
-        block = self._block_of(result.row)
+        block = self._block_of(entry.row)
         try:
-            line = encode_line(result)
+            line = encode_line(entry)
         except TypeError:
-            result = cleaned(result)
-            line = encode_line(result)
+            assert isinstance(entry, Result)  # noqa: S101 - a bill holds no text of a model's
+            entry = cleaned(entry)
+            line = encode_line(entry)
         try:
             handle = self._handles.get(block)
             if handle is None:
                 handle = self._open(block)
-            try:  # not `faults`, whose path and context are made whether they are needed or not
-                write_all(handle, line)
+            path = self._paths[block]
+            try:  # not `faults`, whose context is made whether it is needed or not
+                append(path, handle, line)
             except OSError as error:
-                raise machine_fault("write", self.path(block), error) from error
+                raise machine_fault("write", path, error) from error
         except MachineFault as fault:
             self._fault = fault
             raise
         self._dirty.add(block)
-        self._unsynced.append(result)
+        self._unsynced.append(entry)
         if len(self._unsynced) >= SYNC_RESULTS:
             self._full.set()
         self._first.set()
 
     def _open(self, block: int) -> int:
-        path = self.path(block)
+        path = self._paths[block] = self.path(block)
         with faults("open", path):
             handle = self._handles[block] = os.open(path, _OPEN_FLAGS, 0o644)
             fsync_folder(self._folder)
@@ -192,9 +236,9 @@ class Journal:
                     await asyncio.wait_for(self._full.wait(), SYNC_S)
             self._first.clear()
             self._full.clear()
-            results, self._unsynced = self._unsynced, []
+            entries, self._unsynced = self._unsynced, []
             blocks, self._dirty = self._dirty, set()
-            if results:
+            if entries:
                 # A failed fsync is final: the kernel may have dropped the pages, so a second
                 # call that succeeds would prove nothing.
                 try:
@@ -202,14 +246,14 @@ class Journal:
                 except MachineFault as fault:
                     self._fault = fault
                     raise
-                self._on_durable(results)
+                self._on_durable(entries)
             if self._closing and not self._unsynced:
                 return
 
     def _sync(self, blocks: set[int]) -> None:
         for block in blocks:
             with faults("force to disk", self.path(block)):
-                os.fsync(self._handles[block])
+                force(self.path(block), self._handles[block])
 
     def close(self) -> None:
         """Let `keep` write what is left and return."""
@@ -219,11 +263,12 @@ class Journal:
 
     def remove(self, block: int) -> None:
         """Delete a block's file: its results now live in a sealed part."""
+        self._paths.pop(block, None)
         handle = self._handles.pop(block, None)
         if handle is not None:
             os.close(handle)
         with faults("delete", self.path(block)):
-            self.path(block).unlink(missing_ok=True)
+            remove(self.path(block))
 
     def release(self) -> None:
         """Give the files back, whatever happened before."""

@@ -11,10 +11,11 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from runner.blocks import ANSWER_BYTES, Block, rows_to_ask, to_read
-from runner.journal import Journal, look_into, read_journals
+from runner.journal import Journal, brought_up_to_date, look_into, read_journals
 from runner.output import output_schema, result_schema, results_of
 from runner.part_files import read_columns
 from runner.pilot import pilot_spans
+from runner.records import Unfinished
 from runner.row_ids import row_id
 from runner.sealing import seal_block
 from runner.tally import Tally
@@ -65,6 +66,8 @@ class Keeping:
         self._sealed = self._seals.records()
         self._journal = Journal(folder.journal, self.block_of, self._count)
         self._journalled: set[int] = set()  # blocks with results that no part has
+        self._bills: dict[int, dict[int, Unfinished]] = {}  # by block and row, as read at the start
+        self._unfinished: dict[int, Unfinished] = {}  # by row: counted, without a result
         self._open: dict[int, Block] = {}
         self._room = asyncio.Event()
         self._room.set()
@@ -85,10 +88,10 @@ class Keeping:
             for line in file.damaged_lines:
                 self._say(f"{file.path}, line {line}, is damaged; its row is asked again.")
             self._journalled.add(file.block)
+            self._bills[file.block] = file.bills
             # Counted and let go: a block's results are read again when its turn comes, so that
             # memory does not grow with the number of open blocks.
-            for result in {**self._part_results(file.block), **file.results}.values():
-                self.tally.add(result)
+            self._count_earlier({**self._part_results(file.block), **file.results}, file.bills)
         self._reopened = set(self._journalled)
         for index, record in self._sealed.items():
             if self._retry is not None and self._retry.may_take_from(record.tally):
@@ -99,10 +102,17 @@ class Keeping:
             there = ", ".join(sorted(self.tally.failures)) or "none"
             self._say(f"--retry {kind}: no row has such a result; failures there are: {there}.")
 
+    def _count_earlier(self, results: dict[int, Result], bills: dict[int, Unfinished]) -> None:
+        for result in brought_up_to_date(results, bills).values():
+            self.tally.add(result)
+        for row in bills.keys() - results.keys():
+            self._owe(bills[row])
+
     def _earlier_results(self, index: int) -> dict[int, Result]:
         """A block's results so far, the journal's over the part's."""
         newer = look_into(self._folder.journal, index) if index in self._journalled else {}
-        return {**self._part_results(index), **newer}
+        results = {**self._part_results(index), **newer}
+        return brought_up_to_date(results, self._bills.get(index, {}))
 
     def _part_results(self, index: int) -> dict[int, Result]:
         """The results in a block's part; {} where there is none."""
@@ -185,6 +195,8 @@ class Keeping:
                 self.replaced[row] = result
             else:
                 block.results[row] = result
+        beyond = [row for row in self._bills.get(block.index, {}) if row >= block.stop]
+        block.reaches_beyond = block.reaches_beyond or bool(beyond)
         block.changed = block.index in self._journalled
 
     def _look_for_room(self) -> None:
@@ -211,9 +223,9 @@ class Keeping:
                 self._seal_if_complete(block)
         return rows
 
-    def before(self, row: int) -> Result | None:
-        """The failed result of a row that is asked again."""
-        return self.replaced.get(row)
+    def before(self, row: int) -> Result | Unfinished | None:
+        """What the row was billed before: with a result that is asked again, or without one."""
+        return self.replaced.get(row) or self._unfinished.get(row)
 
     async def keep(self, result: Result) -> None:
         """Hand a result to the disk; it counts a little later. Raises MachineFault."""
@@ -222,11 +234,34 @@ class Keeping:
             result = replace(result, row_id=block.id_of(result.row))
         self._journal.append(result)
 
-    def _count(self, results: list[Result]) -> None:
-        for result in results:
+    async def keep_bill(self, bill: Unfinished) -> None:
+        """Likewise what a row has cost that has no result yet."""
+        self._journal.append(bill)
+
+    def _owe(self, bill: Unfinished) -> None:
+        """Count the bill of a row without a newer result, in place of what it was billed before."""
+        before = self.replaced.get(bill.row)
+        if before is not None:
+            self.replaced[bill.row] = newer = bill.on(before)
+            self.tally.add(before, -1)
+            self.tally.add(newer)
+            return
+        earlier = self._unfinished.get(bill.row)
+        if earlier is not None:
+            self.tally.add_bill(earlier, -1)
+        self.tally.add_bill(bill)
+        self._unfinished[bill.row] = bill
+
+    def _count(self, entries: list[Result | Unfinished]) -> None:
+        for result in entries:
+            if isinstance(result, Unfinished):
+                self._owe(result)
+                continue
             before = self.replaced.pop(result.row, None)
             if before is not None:
                 self.tally.add(before, -1)
+            elif (bill := self._unfinished.pop(result.row, None)) is not None:
+                self.tally.add_bill(bill, -1)
             self.tally.add(result)
             block = self._open[self.block_of(result.row)]
             block.results[result.row] = result
@@ -257,6 +292,7 @@ class Keeping:
                 self._journal.remove(block.index)
             del self._open[block.index]
             self._journalled.discard(block.index)
+            self._bills.pop(block.index, None)
             self._reopened.discard(block.index)
             self._look_for_room()
 

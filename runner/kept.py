@@ -15,7 +15,7 @@ import pyarrow.parquet as pq
 
 from runner.errors import MachineFault
 from runner.hashed_file import sha256_of
-from runner.journal import look_into
+from runner.journal import brought_up_to_date, entries_of, look_into
 from runner.output import result_schema, results_of
 from runner.part_files import iter_tables, read_columns
 from runner.seals import key_at
@@ -67,18 +67,19 @@ class Kept:
 
     def results(self, block: int, rows: range | None = None) -> dict[int, Result]:
         """A block's results, by row and in order; with `rows`, those among them alone."""
-        newer = self.journalled(block)
+        newer, bills = entries_of(self._journal, block)
         found = {**self._sealed(block, _every if rows is None else _those(rows)), **newer}
+        found = brought_up_to_date(found, bills)
         return {row: found[row] for row in sorted(found) if rows is None or row in rows}
 
     def failures(self, block: int) -> dict[int, Result]:
         """A block's failed results, by row and in order. A part without any is not opened."""
-        newer = self.journalled(block)
+        newer, bills = entries_of(self._journal, block)
         record = self.record(block)
         older = {}
         if record is not None and record.tally.failed:
             older = self._sealed(block, self._failed)
-        found = {**older, **newer}
+        found = brought_up_to_date({**older, **newer}, bills)
         return {row: found[row] for row in sorted(found) if found[row].failed}
 
     def outlines(self, block: int, *, journal_alone: bool = False) -> dict[int, Outline]:
@@ -119,24 +120,24 @@ class Kept:
         return pq.read_schema(self._seals.part(block))
 
     def tally(self, damaged: Collection[int] = ()) -> Tally:
-        """All results added up: records where blocks are sealed, else the results themselves.
+        """All results and bills: records where blocks are sealed, else the results themselves.
 
         Of `damaged` blocks only what their journal holds.
         """
         total = Tally()
         for block in self.blocks():
-            newer = self.journalled(block)
-            if block in damaged:
-                for result in newer.values():
-                    total.add(result)
-                continue
+            newer, bills = entries_of(self._journal, block)
             record = self.record(block)
-            if record is not None and not newer:
+            if record is not None and not newer and not bills and block not in damaged:
                 self._check_size(record)
                 total.merge(record.tally)
-            else:
-                for result in {**self._sealed(block, _every), **newer}.values():
-                    total.add(result)
+                continue
+            older = {} if block in damaged else self._sealed(block, _every)
+            results = {**older, **newer}
+            for result in brought_up_to_date(results, bills).values():
+                total.add(result)
+            for row in bills.keys() - results.keys():
+                total.add_bill(bills[row])
         return total
 
     def _check_size(self, record: SealRecord) -> None:

@@ -149,3 +149,27 @@ class Result:
     def failed(self) -> bool:
         """Whether the row has no usable answer."""
         return self.error_type is not None
+
+
+@dataclass(frozen=True, slots=True)
+class Unfinished:
+    """What a row without a final word has cost so far, its earlier results included.
+
+    Made by `bill`, kept by `journal`; fields are as in Result.
+    """
+
+    row: int
+    attempts: int
+    unmetered_attempts: int
+    prompt_tokens: int | None = None
+    completion_tokens: int | None = None
+    total_tokens: int | None = None
+    cached_tokens: int | None = None
+    reasoning_tokens: int | None = None
+    cost: float | None = None
+    currency: str | None = None
+
+    def on(self, result: Result) -> Result:
+        """An earlier result of the row with this as its bill: it was asked again, in vain."""
+        bill = {name: getattr(self, name) for name in self.__slots__ if name != "row"}
+        return dataclasses.replace(result, **bill)

@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from runner.estimate import Estimate
     from runner.job import Job
     from runner.preflight import Preflight
-    from runner.records import Request, Result, Row
+    from runner.records import Request, Result, Row, Unfinished
 
 # Rows that are rehearsed one by one, about two minutes of work; the rest follows from their pace.
 MOST_ROWS: Final = 1_000_000
@@ -256,6 +256,9 @@ class _Watch:
         while True:
             self._binding[course.limited_by()] += 1
             await asyncio.sleep(_LOOK_EVERY_S)
+
+    async def keep_bill(self, bill: Unfinished) -> None:
+        del bill
 
     async def work(self) -> None:
         await self._closed.wait()

@@ -45,7 +45,7 @@ if TYPE_CHECKING:
     from runner.control import Wanted
     from runner.dataset import Batch
     from runner.preflight import Preflight
-    from runner.records import Request, Result, Row
+    from runner.records import Request, Result, Row, Unfinished
 
 _Limit = TypeVar("_Limit", int, float)
 
@@ -71,8 +71,8 @@ class Sink(Protocol):
         """The rows of a batch that are to be asked."""
         ...
 
-    def before(self, row: int) -> Result | None:
-        """The failed result of a row that is asked again."""
+    def before(self, row: int) -> Result | Unfinished | None:
+        """What a row was billed before, with a result that is asked again or without one."""
         ...
 
     def end(self, rows: int) -> int:
@@ -81,6 +81,10 @@ class Sink(Protocol):
 
     async def keep(self, result: Result) -> None:
         """Take over a result."""
+        ...
+
+    async def keep_bill(self, bill: Unfinished) -> None:
+        """Take over what a row has cost that has no result yet."""
         ...
 
     async def work(self) -> None:
@@ -151,6 +155,7 @@ class Course:
             usual_model=flight.facts.name,
             dashscope=flight.dashscope,
             keep=sink.keep,
+            keep_bill=sink.keep_bill,
             stop=self.stop,
             say=say,
         )
@@ -170,6 +175,8 @@ class Course:
                 await self._crew.wait()
                 sizing.cancel()
                 reading.cancel()
+                for bill in self.asking.unfinished():
+                    await self._sink.keep_bill(bill)
                 self._sink.close()
                 await keeping
         finally:

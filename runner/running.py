@@ -216,7 +216,7 @@ class Run:
         again = self.flight.template_for(self._retry.job)
 
         def fill(row: Row) -> Request:
-            template = usual if keeping.before(row.index) is None else again
+            template = again if row.index in keeping.replaced else usual
             return template.fill(row)
 
         return fill, columns | again.columns
@@ -344,7 +344,9 @@ class Run:
         conclude(summary, reason, self.flight.job)
         if self._export is not None and summary.tally.rows:
             try:
-                await asyncio.to_thread(export, self._folder, self._run, self._export)
+                await asyncio.to_thread(
+                    export, self._folder, self._run, self._export, overwrite=True
+                )
             except StopsRun as fault:
                 # Whatever it was, the file that was asked for is not there.
                 conclude(summary, MachineFault(str(fault)), self.flight.job)

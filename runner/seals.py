@@ -14,19 +14,26 @@ may be merged over them once more without harm.
 
 from __future__ import annotations
 
-import os
-from contextlib import contextmanager, suppress
+from contextlib import suppress
 from typing import TYPE_CHECKING
 
 from runner.damage import Damage
-from runner.durable import faults, fsync_folder, write_durable
+from runner.durable import (
+    faults,
+    fsync_folder,
+    new_file,
+    remove,
+    removed_on_failure,
+    rename,
+    write_durable,
+)
 from runner.errors import MachineFault
 from runner.hashed_file import HashedFile, sha256_of, sha256_over
 from runner.part_files import TableWriter
 from runner.seal_record import SealRecord
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
+    from collections.abc import Iterable
     from pathlib import Path
 
     import pyarrow as pa
@@ -108,7 +115,7 @@ class Seals:
         """
         part = self.part(block)
         temporary = part.with_name(f".{part.name}.tmp")
-        with faults("write", part), _removed_on_failure(temporary):
+        with faults("write", part), removed_on_failure(temporary):
             size, sha256 = self._write_part(temporary, tables)
             packed = _packed(keys) + _packed(ids if ids and any(ids) else [])
             record = SealRecord(
@@ -118,13 +125,13 @@ class Seals:
             write_durable(self._keys(block).with_suffix(".next.keys"), packed)
             write_durable(self.record_path(block).with_suffix(".next.json"), record.encode())
             fsync_folder(self.seals)
-            temporary.replace(part)
+            rename(temporary, part)
             fsync_folder(self.parts)
             self._promote(block)
         return record
 
     def _write_part(self, path: Path, tables: Iterable[pa.Table]) -> tuple[int, str]:
-        with path.open("wb") as file:
+        with new_file(path) as file:
             hashed = HashedFile(file)
             writer: TableWriter | None = None
             for table in tables:
@@ -132,17 +139,15 @@ class Seals:
                 writer.write(table)
             assert writer is not None  # noqa: S101 - a block has rows
             writer.close()
-            file.flush()
-            os.fsync(file.fileno())
         return hashed.bytes, hashed.hexdigest()
 
     def _promote(self, block: int) -> None:
         keys, record = self._keys(block), self.record_path(block)
         # Keys first: a record is what makes them count.
         if keys.with_suffix(".next.keys").exists():
-            keys.with_suffix(".next.keys").replace(keys)
+            rename(keys.with_suffix(".next.keys"), keys)
             fsync_folder(self.seals)  # or a power cut might keep the second rename alone
-        record.with_suffix(".next.json").replace(record)
+        rename(record.with_suffix(".next.json"), record)
         fsync_folder(self.seals)
 
     def mend(self) -> None:
@@ -155,7 +160,7 @@ class Seals:
                     self._promote(block)
             for pattern in (".part-*.tmp", "*.next.json", "*.next.keys"):
                 for leftover in (*self.parts.glob(pattern), *self.seals.glob(pattern)):
-                    leftover.unlink()
+                    remove(leftover)
 
     def _describes(self, waiting: Path, part: Path) -> bool:
         try:
@@ -241,20 +246,9 @@ class Seals:
                 folder = place / path.parent.name
                 folder.mkdir(parents=True, exist_ok=True)
                 if path.exists():
-                    path.replace(folder / path.name)
+                    rename(path, folder / path.name)
                     fsync_folder(folder)
                     fsync_folder(path.parent)
-
-
-@contextmanager
-def _removed_on_failure(path: Path) -> Iterator[None]:
-    """Half a part helps nobody, least of all on a full disk."""
-    try:
-        yield
-    except BaseException:
-        with suppress(OSError):
-            path.unlink(missing_ok=True)
-        raise
 
 
 def _identity(path: Path) -> tuple[int, int, int] | None:

@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from runner.records import Result
+    from runner.records import Result, Unfinished
 
 PICO = 10**12  # money is added up in whole 1e-12 units, so that sums are exact in any order
 
@@ -77,19 +77,7 @@ class Tally:
     def add(self, result: Result, sign: int = 1) -> None:
         """Count one more result; with `sign` -1, take back one that a newer result replaces."""
         self.rows += sign
-        self.requests += sign * result.attempts
-        self.retries += sign * max(0, result.attempts - 1)
-        self.unmetered_attempts += sign * result.unmetered_attempts
-        if result.total_tokens is not None:
-            self.prompt_tokens += sign * (result.prompt_tokens or 0)
-            self.completion_tokens += sign * (result.completion_tokens or 0)
-            self.total_tokens += sign * result.total_tokens
-            self.cached_tokens += sign * (result.cached_tokens or 0)
-            self.reasoning_tokens += sign * (result.reasoning_tokens or 0)
-            if result.cost is None or result.currency is None:
-                self.unpriced += sign
-            else:
-                self._pay(result.currency, sign * round(result.cost * PICO))
+        self.add_bill(result, sign)
         if result.model is not None:
             self._answer(result.model, sign)
         if result.error_type is not None:
@@ -100,6 +88,22 @@ class Tally:
             self.truncated += sign
         if not (result.completion or result.tool_calls):
             self.empty += sign
+
+    def add_bill(self, bill: Result | Unfinished, sign: int = 1) -> None:
+        """Count what a row has cost, whether it has come to a result or not."""
+        self.requests += sign * bill.attempts
+        self.retries += sign * max(0, bill.attempts - 1)
+        self.unmetered_attempts += sign * bill.unmetered_attempts
+        if bill.total_tokens is not None:
+            self.prompt_tokens += sign * (bill.prompt_tokens or 0)
+            self.completion_tokens += sign * (bill.completion_tokens or 0)
+            self.total_tokens += sign * bill.total_tokens
+            self.cached_tokens += sign * (bill.cached_tokens or 0)
+            self.reasoning_tokens += sign * (bill.reasoning_tokens or 0)
+            if bill.cost is None or bill.currency is None:
+                self.unpriced += sign
+            else:
+                self._pay(bill.currency, sign * round(bill.cost * PICO))
 
     def _fail(self, kind: str, failure: Failure) -> None:
         seen = self.failures.get(kind)

@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from scripted_client import Asked, Step
 
     from runner.errors import StopsRun
-    from runner.records import Result, Usage
+    from runner.records import Result, Unfinished, Usage
     from runner.throttling import Throttling
 
 PICO_PER_TOKEN = 1_000_000
@@ -69,6 +69,7 @@ class Pool:
         self.rows = [Row(index, {}) for index in range(rows)] if isinstance(rows, int) else rows
         self.results: dict[int, Result] = {}
         self.kept: list[int] = []  # rows in the order of their results
+        self.bills: list[Unfinished] = []  # noted at once, of rows without a result
         self.reason: StopsRun | None = None
         self.said: list[str] = []
         self.health = Health(max_outage_s=max_outage_s)
@@ -88,6 +89,7 @@ class Pool:
             usual_model="qwen-plus",
             dashscope=True,
             keep=self.keep,
+            keep_bill=self.keep_bill,
             stop=self.stop,
             say=self.said.append,
         )
@@ -97,6 +99,11 @@ class Pool:
         assert result.row not in self.results
         self.results[result.row] = result
         self.kept.append(result.row)
+
+    async def keep_bill(self, bill: Unfinished) -> None:
+        """Take the bill of a row without a result."""
+        assert bill.row not in self.results
+        self.bills.append(bill)
 
     def stop(self, reason: StopsRun) -> None:
         """Stop as a Course does."""

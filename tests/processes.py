@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 KEY = "sk-test-0123456789abcdef"
-_PENSTOCK = [sys.executable, "-c", "from jobs.cli import main; main()"]
+PENSTOCK = [sys.executable, "-c", "from jobs.cli import main; main()"]
 _MOST_S = 100  # a hung command fails its test before the test's own timeout
 
 
@@ -45,7 +45,7 @@ class Ended:
 def penstock(*args: str, cwd: Path, **env: str) -> Ended:
     """Run a command to its end."""
     done = subprocess.run(
-        [*_PENSTOCK, *args], cwd=cwd, env=environment(**env), stdin=subprocess.DEVNULL,
+        [*PENSTOCK, *args], cwd=cwd, env=environment(**env), stdin=subprocess.DEVNULL,
         capture_output=True, encoding="utf-8", timeout=_MOST_S, check=False,
     )  # fmt: skip
     return Ended(done.returncode, done.stdout, done.stderr)
@@ -55,7 +55,7 @@ def penstock(*args: str, cwd: Path, **env: str) -> Ended:
 def started(*args: str, cwd: Path, **env: str) -> Iterator[subprocess.Popen[str]]:
     """A command that is still going; killed at the end of the context if it still is."""
     with subprocess.Popen(
-        [*_PENSTOCK, *args], cwd=cwd, env=environment(**env), stdin=subprocess.DEVNULL,
+        [*PENSTOCK, *args], cwd=cwd, env=environment(**env), stdin=subprocess.DEVNULL,
         stdout=subprocess.PIPE, stderr=subprocess.PIPE, encoding="utf-8",
     ) as process:  # fmt: skip
         try:

@@ -7,7 +7,7 @@ from typing import Any
 
 from hypothesis import strategies as st
 
-from runner.records import Result
+from runner.records import Result, Unfinished
 
 KEY = "0123456789abcdef" * 2
 
@@ -61,6 +61,40 @@ def some_failure(row: int = 0, error_type: str = "timeout", **changes: Any) -> R
         unmetered_attempts=1,
     )
     return replace(failure, **changes)
+
+
+def some_bill(row: int = 0, **changes: Any) -> Unfinished:
+    """What a row has cost after two attempts of which one was metered and one may be billed."""
+    bill = Unfinished(
+        row=row,
+        attempts=2,
+        unmetered_attempts=1,
+        prompt_tokens=20,
+        completion_tokens=8,
+        total_tokens=28,
+        cached_tokens=2,
+        reasoning_tokens=1,
+        cost=0.000077,
+        currency="USD",
+    )
+    return replace(bill, **changes)
+
+
+def any_bill() -> st.SearchStrategy[Unfinished]:
+    """Likewise with anything that may stand in it."""
+    return st.builds(
+        Unfinished,
+        row=st.integers(0, 2**40),
+        attempts=st.integers(0, 2**31 - 1),
+        unmetered_attempts=st.integers(0, 9),
+        prompt_tokens=_counts,
+        completion_tokens=_counts,
+        total_tokens=_counts,
+        cached_tokens=_counts,
+        reasoning_tokens=_counts,
+        cost=_money,
+        currency=st.none() | st.sampled_from(["USD", "CNY"]),
+    )
 
 
 def any_result(row: int | None = None) -> st.SearchStrategy[Result]:

@@ -6,7 +6,7 @@ import asyncio
 from typing import TYPE_CHECKING
 
 import pytest
-from clock import on_fake_clock
+from clock import on_fake_clock, stall
 from pool import PICO_PER_TOKEN, Pool
 from scripted_client import (
     REPLY_TOKENS,
@@ -19,6 +19,7 @@ from scripted_client import (
     throttled,
     too_slow,
 )
+from windows import most_in_a_second
 
 from runner.errors import AnsweredError, AttemptFailed, Interrupted
 from runner.limits import Limits, Pace, TokenBudget
@@ -278,3 +279,55 @@ def test_retries_pay_the_limits_again() -> None:
     pool = on_fake_clock(work)
     assert len(pool.client.sent) == 200
     assert pool.client.sent[-1].at_s >= 200 / 5 - 1
+
+
+def test_what_may_be_billed_is_noted_before_the_row_is_asked_again() -> None:
+    def script(asked: Asked) -> Step:
+        first = {0: broken_off(known=True), 1: too_slow(), 2: throttled(), 3: overloaded()}
+        return first.get(asked.row, reply()) if asked.attempt == 1 else reply()
+
+    async def work() -> Pool:
+        return await Pool(5, script).run()
+
+    pool = on_fake_clock(work)
+    assert {bill.row: (bill.attempts, bill.unmetered_attempts) for bill in pool.bills} == {
+        0: (1, 0),
+        1: (1, 1),
+    }
+    assert pool.bills[0].cost == CROWNS_A_REPLY
+    assert list(pool.asking.unfinished()) == []
+
+
+def test_at_a_stop_every_row_that_was_asked_has_a_result_or_a_bill() -> None:
+    async def work() -> Pool:
+        pool = Pool(50, lambda asked: reply() if asked.row % 2 else throttled(), workers=10)
+        pool.start()
+        await asyncio.sleep(0.35)
+        pool.stop(Interrupted("enough"))
+        await pool.end()
+        return pool
+
+    pool = on_fake_clock(work)
+    bills = {bill.row: bill.attempts for bill in pool.asking.unfinished()}
+    assert bills
+    assert not bills.keys() & pool.results.keys()
+    assert bills.keys() | pool.results.keys() == pool.client.attempts.keys()
+    assert all(pool.client.attempts[row] == count for row, count in bills.items())
+
+
+def test_a_laptop_that_slept_for_an_hour_goes_on_at_its_pace() -> None:
+    async def work() -> Pool:
+        pool = Pool(1000, lambda _: reply(), workers=50, limits=Limits(Pace(100), None))
+        pool.start()
+        await asyncio.sleep(3)
+        stall(3600)
+        await pool.all_read()
+        await pool.end()
+        return pool
+
+    pool = on_fake_clock(work)
+    assert len(pool.results) == 1000
+    assert all(result.attempts == 1 for result in pool.results.values())
+    sent_s = [asked.at_s for asked in pool.client.sent]
+    assert most_in_a_second(sent_s) <= 100 * 1.01 + 1, "it makes up for nothing"
+    assert 3605 < sent_s[-1] < 3612, "nor does it wait for anything"

@@ -175,7 +175,7 @@ def test_a_failure_leaves_the_old_file_and_nothing_else(tmp_path: Path) -> None:
     place.mkdir()
     (place / "out.csv").write_text("old")
     with pytest.raises(MachineFault, match="paid for"):
-        export(run.folder, run.run, place / "out.csv")
+        export(run.folder, run.run, place / "out.csv", overwrite=True)
     assert {path.name: path.read_text() for path in place.iterdir()} == {"out.csv": "old"}
 
 
@@ -190,3 +190,47 @@ def test_what_a_killed_export_left_is_swept_and_a_living_ones_is_not(tmp_path: P
         path.touch()
     export(run.folder, run.run, tmp_path / "out.csv")
     assert [path.exists() for path in (dead, alive, other)] == [False, True, True]
+
+
+def test_a_file_that_no_export_of_this_run_left_is_never_overwritten(tmp_path: Path) -> None:
+    run, file = some_run(tmp_path), tmp_path / "out.csv"
+    file.write_text("my own notes")
+    with pytest.raises(JobError, match=r"out\.csv is there already.*--yes") as refused:
+        export(run.folder, run.run, file)
+    assert refused.value.exit_status == 2
+    assert file.read_text() == "my own notes"
+    export(run.folder, run.run, file, overwrite=True)
+    export(run.folder, run.run, file, only="failed")  # its own, by now
+    with file.open("a") as out:
+        out.write("a remark\n")
+    with pytest.raises(JobError, match="changed since"):
+        export(run.folder, run.run, file)
+    file.unlink()
+    export(run.folder, run.run, file)
+
+
+def test_without_its_memory_an_export_asks_rather_than_overwrites(tmp_path: Path) -> None:
+    run, file = some_run(tmp_path), tmp_path / "out.csv"
+    export(run.folder, run.run, file)
+    for text in (b"", b"[1]", b"{"):
+        run.folder.exports.write_bytes(text)
+        with pytest.raises(JobError, match="is there already"):
+            export(run.folder, run.run, file)
+
+
+def test_a_file_for_excel_begins_with_a_mark_and_runs_nothing(tmp_path: Path) -> None:
+    run, file = some_run(tmp_path), tmp_path / "out.csv"
+    run.journal(run.answer(6, completion="=1+1"), run.answer(7, completion="x" * 40_000))
+    found = export(run.folder, run.run, file, excel=True)
+    data = file.read_bytes()
+    assert data.startswith(b"\xef\xbb\xbf")
+    assert data.count(b"\xef\xbb\xbf") == 1
+    options = pa_csv.ParseOptions(newlines_in_values=True)
+    rows = pa_csv.read_csv(file, parse_options=options).to_pylist()
+    assert rows[6]["completion"] == "'=1+1"
+    assert len(rows[7]["completion"]) == 32_767
+    assert [(cell.row, cell.column, cell.chars) for cell in found.cut] == [
+        (7, "completion", 40_000)
+    ]
+    with pytest.raises(JobError, match=r"--excel is for \.csv"):
+        export(run.folder, run.run, tmp_path / "out.parquet", excel=True)

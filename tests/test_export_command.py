@@ -36,6 +36,23 @@ def test_it_tells_what_was_written_and_what_is_missing(capsys: pytest.CaptureFix
     }  # fmt: skip
 
 
+def test_a_foreign_file_is_refused_and_cut_cells_are_named(
+    run: SomeRun, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "out.csv").write_text("mine")
+    run.journal(run.answer(4, completion="y" * 40_000))
+    ended = run_here(capsys, "export", "run", "out.csv", "--excel")
+    assert (ended.status, ended.out) == (2, "")
+    assert "out.csv is there already" in ended.err
+    ended = run_here(capsys, "export", "run", "out.csv", "--excel", "--yes")
+    assert ended.status == 0
+    assert ended.err.splitlines()[1:] == [
+        "row 4, column completion: 40,000 characters, cut to the 32,767 that an Excel cell holds"
+    ]
+    found = run_here(capsys, "export", "run", "out.csv", "--excel", "--json")
+    assert found.json()["cut_cells"] == 1
+
+
 def test_wrong_names_and_lost_parts_have_their_exit_status(
     run: SomeRun, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -29,7 +29,7 @@ LAYERS: dict[str, tuple[frozenset[str], ...]] = {
             ),
             "folder blocks pilot worst_case sealing",
             "drift kept",
-            "side_by_side preflight conclusion",
+            "side_by_side preflight conclusion for_excel",
             "export shown checked status compared",
             "dry_run estimate plan rebuilding",
             "switch",
@@ -46,8 +46,8 @@ LAYERS: dict[str, tuple[frozenset[str], ...]] = {
         frozenset(line.split())
         for line in (
             "words options default_output __init__",
-            "screen opening dry_run estimate_words rehearsal_words",
-            "going",
+            "screen dry_run estimate_words rehearsal_words",
+            "opening going",
             "consent",
             "pilot",
             "estimate generate resume plan simulate status show export check control",

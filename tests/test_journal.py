@@ -14,21 +14,31 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from some_results import any_result, some_result
+from some_results import any_bill, any_result, some_bill, some_result
 
 from runner.errors import MachineFault
-from runner.journal import SYNC_RESULTS, Journal, decode_line, encode_line, look_into, read_journals
+from runner.journal import (
+    SYNC_RESULTS,
+    Journal,
+    brought_up_to_date,
+    decode_line,
+    encode_line,
+    entries_of,
+    look_into,
+    read_journals,
+)
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
 
-    from runner.records import Result
+    from runner.journal import Entry
+    from runner.records import Result, Unfinished
 
 ROWS_A_BLOCK = 100
 
 
 @asynccontextmanager
-async def journal_in(folder: Path, groups: list[list[Result]]) -> AsyncIterator[Journal]:
+async def journal_in(folder: Path, groups: list[list[Entry]]) -> AsyncIterator[Journal]:
     """A journal that is kept while the context lasts, and closed at its end."""
     journal = Journal(folder, lambda row: row // ROWS_A_BLOCK, groups.append)
     keeping = asyncio.create_task(journal.keep())
@@ -42,9 +52,9 @@ async def journal_in(folder: Path, groups: list[list[Result]]) -> AsyncIterator[
         journal.release()
 
 
-async def write(folder: Path, *results: Result) -> list[Result]:
+async def write(folder: Path, *results: Entry) -> list[Entry]:
     """Append results; those that counted, in order."""
-    groups: list[list[Result]] = []
+    groups: list[list[Entry]] = []
     async with journal_in(folder, groups) as journal:
         for result in results:
             journal.append(result)
@@ -160,8 +170,8 @@ async def test_a_result_counts_after_its_line_was_forced_to_disk(
     events: list[str] = []
     spy_on_fsync(monkeypatch, events)
 
-    class Groups(list[list["Result"]]):
-        def append(self, group: list[Result]) -> None:
+    class Groups(list[list["Entry"]]):
+        def append(self, group: list[Entry]) -> None:
             events.append("counted")
             super().append(group)
 
@@ -181,7 +191,7 @@ async def test_results_are_forced_to_disk_in_groups(
 ) -> None:
     events: list[str] = []
     spy_on_fsync(monkeypatch, events)
-    groups: list[list[Result]] = []
+    groups: list[list[Entry]] = []
     async with journal_in(tmp_path, groups) as journal:
         for row in range(SYNC_RESULTS):
             journal.append(some_result(row % ROWS_A_BLOCK))
@@ -195,7 +205,7 @@ async def test_close_lets_everything_count_at_once(tmp_path: Path) -> None:
 
 
 async def test_a_failed_fsync_is_final(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    groups: list[list[Result]] = []
+    groups: list[list[Entry]] = []
     failures = 0
 
     def fail(handle: int) -> None:
@@ -277,3 +287,22 @@ async def test_a_removed_block_is_gone_and_may_come_back(tmp_path: Path) -> None
         assert found_in(tmp_path, mend=False).keys() == {100}
         journal.append(some_result(1))
     assert found_in(tmp_path).keys() == {1, 100}
+
+
+@given(any_bill())
+def test_a_bill_is_read_as_it_was_written(bill: Unfinished) -> None:
+    assert decode_line(encode_line(bill)) == bill
+
+
+async def test_a_bill_holds_until_the_row_has_a_result(tmp_path: Path) -> None:
+    counted = await write(tmp_path, some_bill(1), some_bill(1, attempts=3), some_bill(2))
+    assert counted == [some_bill(1), some_bill(1, attempts=3), some_bill(2)]
+    assert entries_of(tmp_path, 0) == ({}, {1: some_bill(1, attempts=3), 2: some_bill(2)})
+    await write(tmp_path, some_result(1), some_result(2), some_bill(2, attempts=9))
+    results, bills = entries_of(tmp_path, 0)
+    assert results == {1: some_result(1), 2: some_result(2)}
+    assert bills == {2: some_bill(2, attempts=9)}, "it was asked again after its result"
+    later = brought_up_to_date(results, bills)
+    assert later[1] == some_result(1)
+    assert (later[2].attempts, later[2].cost) == (9, some_bill().cost)
+    assert later[2].completion == "answer 2"

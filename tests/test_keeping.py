@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 from small_folder import Small, batch, until
-from some_results import some_failure, some_result
+from some_results import some_bill, some_failure, some_result
 
 from runner.asked_again import Retry
 from runner.errors import MachineFault
@@ -265,3 +265,50 @@ async def test_enough_huge_rows_are_taken_to_judge_a_configuration_by(tmp_path: 
             keeping.take(batch(range(taken, taken + 1), text=lambda _: "x" * (5 << 20)), None)
             taken += 1
     assert taken == LEAST_OPEN_ROWS + 1
+
+
+async def test_a_bill_counts_without_a_row_and_goes_into_the_rows_result(small: Small) -> None:
+    async with small.kept() as keeping:
+        small.read(keeping, end=None)
+        await keeping.keep_bill(some_bill(1))
+        await keeping.keep_bill(some_bill(1, attempts=3, cost=0.0001))
+        await keeping.keep(some_result(0))
+    assert (keeping.tally.rows, keeping.tally.requests, keeping.tally.retries) == (1, 4, 2)
+    assert keeping.tally.costs_pico == {"USD": 123_000_000 + 100_000_000}
+    async with small.kept() as keeping:
+        assert (keeping.tally.rows, keeping.tally.requests) == (1, 4)
+        assert small.read(keeping, end=None) == list(range(1, 10))
+        assert keeping.before(1) == some_bill(1, attempts=3, cost=0.0001)
+        assert keeping.before(2) is None
+        await keeping.keep(some_result(1, attempts=4, cost=0.0005))
+        for row in range(2, 10):
+            await keeping.keep(some_result(row))
+    assert (keeping.tally.rows, keeping.tally.requests) == (10, 13)
+    assert keeping.tally.costs_pico == {"USD": 9 * 123_000_000 + 500_000_000}
+    assert small.completions() == all_of(10)
+
+
+async def test_a_failed_row_asked_again_in_vain_keeps_what_that_cost(small: Small) -> None:
+    await small.go(answer=lambda row: some_failure(row) if row == 5 else some_result(row))
+    async with small.kept(Retry(["failed"], None)) as keeping:
+        small.read(keeping, end=None)
+        await keeping.keep_bill(some_bill(5, attempts=7))
+        await until(lambda: keeping.tally.requests == 9 + 7)
+    assert (keeping.tally.rows, keeping.tally.failed) == (10, 1)
+    assert small.journalled() == ["00001.jsonl"]
+    assert await small.go() == [], "without --retry its failure is its last word"
+    async with small.kept() as keeping:
+        assert (keeping.tally.requests, keeping.tally.failed) == (9 + 7, 1)
+        assert keeping.tally.unmetered_attempts == some_bill().unmetered_attempts
+    assert small.journalled() == []
+
+
+async def test_the_bill_of_a_row_behind_a_narrower_scope_is_kept(small: Small) -> None:
+    async with small.kept() as keeping:
+        small.read(keeping, end=None)
+        await keeping.keep_bill(some_bill(3))
+    await small.go(end=2)
+    async with small.kept() as keeping:
+        assert (keeping.tally.rows, keeping.tally.requests) == (2, 4)
+        small.read(keeping, end=None)
+        assert keeping.before(3) == some_bill(3)

@@ -10,7 +10,7 @@ from some_runs import SomeRun, questions
 from runner import kept as kept_module
 from runner.durable import write_durable
 from runner.errors import MachineFault
-from runner.journal import look_into
+from runner.journal import entries_of
 from runner.kept import Kept
 from runner.part_files import read_columns
 from runner.tally import Tally
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
 
-    from runner.records import Result
+    from runner.records import Result, Unfinished
 
 
 @pytest.fixture
@@ -89,12 +89,12 @@ def test_a_journal_that_goes_while_it_is_looked_at_is_a_sealed_block(
 ) -> None:
     run.journal(run.answer(0), run.answer(1))
 
-    def seal_first(folder: Path, block: int) -> dict[int, Result]:
+    def seal_first(folder: Path, block: int) -> tuple[dict[int, Result], dict[int, Unfinished]]:
         run.seal(block)
         (folder / f"{block:05d}.jsonl").unlink(missing_ok=True)
-        return look_into(folder, block)
+        return entries_of(folder, block)
 
-    monkeypatch.setattr(kept_module, "look_into", seal_first)
+    monkeypatch.setattr(kept_module, "entries_of", seal_first)
     assert list(kept(run).results(0)) == [0, 1, 2, 3]
 
 

@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 
     from runner.client import Client
     from runner.dataset import Batch
-    from runner.records import Reply, Request, Row
+    from runner.records import Reply, Request, Row, Unfinished
 
 
 @dataclass
@@ -39,6 +39,7 @@ class Basket:
     has_room: asyncio.Event = field(default_factory=asyncio.Event)
     earlier: dict[int, Result] = field(default_factory=dict)
     results: dict[int, Result] = field(default_factory=dict)
+    bills: dict[int, Unfinished] = field(default_factory=dict)
     ended_at: int | None = None
     batches: int = 0
     _closed: asyncio.Event = field(default_factory=asyncio.Event)
@@ -68,6 +69,9 @@ class Basket:
         self.trouble(result)
         assert result.row not in self.results
         self.results[result.row] = result
+
+    async def keep_bill(self, bill: Unfinished) -> None:
+        self.bills[bill.row] = bill
 
     async def work(self) -> None:
         if self.fails_working is not None:
@@ -246,6 +250,8 @@ async def test_replies_that_do_not_come_are_given_up(
             await going
     assert t.basket.results == {}
     assert t.course.asking.in_flight == 0
+    bills = t.basket.bills.values()
+    assert [(bill.attempts, bill.unmetered_attempts) for bill in bills] == [(1, 1)] * 4
 
 
 async def test_a_stop_before_it_goes_sends_nothing(
