@@ -186,8 +186,9 @@ class Seals:
         found: dict[int, SealRecord] = {}
         flaws: list[Damage] = []
         for block in sorted({*self.blocks(), *self._parts_there()}):
+            path = self.record_path(block)
             try:
-                record = _read(path := self.record_path(block))
+                record = _read(path)
             except MachineFault as fault:
                 flaws.append(_unreadable(block, path, fault))
                 continue
