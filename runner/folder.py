@@ -55,7 +55,7 @@ class RunFile:
     def superseded_total(self) -> dict[str, Any] | None:
         """What was paid for answers that are no part of the output; None where nothing was."""
         paid = self.paid_before
-        if not paid.rows:
+        if not (paid.rows or paid.requests):
             return None
         return {
             "rows": paid.rows,

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Iterator, Sequence
 
     from runner.folder import RunFile, RunFolder
-    from runner.records import Result
+    from runner.records import Result, Unfinished
     from runner.seal_record import SealRecord
 
     # Which of a part's rows are wanted: of its record and table, the positions in the table.
@@ -60,6 +60,10 @@ class Kept:
     def journalled(self, block: int) -> dict[int, Result]:
         """A block's results, by row, that may not be in its part yet."""
         return look_into(self._journal, block)
+
+    def bills(self, block: int) -> dict[int, Unfinished]:
+        """What rows have cost so far that have no result since, by row."""
+        return entries_of(self._journal, block)[1]
 
     def record(self, block: int) -> SealRecord | None:
         """The record of a sealed block; None for one that is not."""
@@ -127,8 +131,8 @@ class Kept:
         total = Tally()
         for block in self.blocks():
             newer, bills = entries_of(self._journal, block)
-            record = self.record(block)
-            if record is not None and not newer and not bills and block not in damaged:
+            record = None if block in damaged else self.record(block)
+            if record is not None and not newer and not bills:
                 self._check_size(record)
                 total.merge(record.tally)
                 continue

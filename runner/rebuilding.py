@@ -59,7 +59,12 @@ class Rebuilding:
             (self._folder.next / name).mkdir(parents=True)
         places, counts = self._places(keep_answered=keep_answered)
         for block in self._kept.blocks():
-            self._carry_over(self._results(block), places)
+            results = self._results(block)
+            self._carry_over(results, places)
+            # What attempts in vain have cost stays with the run, and not with a row to be asked.
+            for row, bill in self._kept.bills(block).items():
+                if row not in results:
+                    self._gone.add_bill(bill)
         self._seal_whole_blocks(counts)
         for path in self._journal.iterdir():
             _force_to_disk(path)

@@ -75,9 +75,12 @@ class Seals:
         Its part is not looked at. Raises MachineFault when the record is damaged.
         """
         path = self.record_path(block)
-        with suppress(FileNotFoundError):
-            return SealRecord.read(path.with_suffix(".next.json") if waiting else path)
-        return None
+        if waiting:
+            path = path.with_suffix(".next.json")
+        try:
+            return _read(path)
+        except MachineFault as fault:
+            raise self.fault(_unreadable(block, path, fault)) from None
 
     def state(self, block: int) -> tuple[tuple[int, int, int] | None, ...]:
         """Changes whenever the block is sealed anew; equal states mean that nothing has moved."""
@@ -183,11 +186,11 @@ class Seals:
         found: dict[int, SealRecord] = {}
         flaws: list[Damage] = []
         for block in sorted({*self.blocks(), *self._parts_there()}):
+            path = self.record_path(block)
             try:
-                record = self.record(block)
+                record = _read(path)
             except MachineFault as fault:
-                path = self.record_path(block)
-                flaws.append(Damage(block, path, str(fault).removeprefix(f"{path} ")))
+                flaws.append(_unreadable(block, path, fault))
                 continue
             flaw = self._flaw(block, record, verify=verify)
             if flaw is not None:
@@ -272,6 +275,16 @@ def _problem(path: Path, size: int, sha256: str | None) -> str | None:
     except OSError as error:
         return f"cannot be read ({error.strerror})"
     return None
+
+
+def _read(path: Path) -> SealRecord | None:
+    with suppress(FileNotFoundError):
+        return SealRecord.read(path)
+    return None
+
+
+def _unreadable(block: int, path: Path, fault: MachineFault) -> Damage:
+    return Damage(block, path, str(fault).removeprefix(f"{path} "))
 
 
 def _packed(texts: list[str]) -> bytes:

@@ -41,7 +41,7 @@ def test_a_record_comes_back_as_it_was(
 def test_a_damaged_record_is_named(tmp_path: Path, text: bytes) -> None:
     path = tmp_path / "00007.json"
     path.write_bytes(text)
-    with pytest.raises(MachineFault, match=r"00007\.json is damaged .* asked again"):
+    with pytest.raises(MachineFault, match=r"00007\.json is damaged \("):
         SealRecord.read(path)
 
 

@@ -14,9 +14,11 @@ from some_results import some_result
 from some_runs import SomeRun, questions
 
 from runner.errors import MachineFault, RunFolderError
+from runner.journal import encode_line
 from runner.kept import Kept
 from runner.plan import plan
 from runner.preflight import prepare
+from runner.records import Unfinished
 from runner.switch import set_aside, settle, switch, take_up
 
 if TYPE_CHECKING:
@@ -231,6 +233,16 @@ def test_results_without_a_request_are_judged_anew(tmp_path: Path) -> None:
     rewrite(some, range(ROWS), edited=2)
     run = accept(some, some.folder.read_run())
     assert 9 not in completions(some, run)
+
+
+def test_what_attempts_in_vain_have_cost_stays_with_the_run(tmp_path: Path) -> None:
+    some = begun(tmp_path)
+    bill = Unfinished(9, 2, 1, 10, 5, 15, 0, 0, 0.5, "USD")
+    with (some.folder.journal / "00002.jsonl").open("ab") as file:
+        file.write(encode_line(bill))
+    rewrite(some, range(ROWS - 1))
+    total = accept(some, some.folder.read_run()).superseded_total()
+    assert total == {"rows": 0, "total_tokens": 15, "cost": 0.5, "currency": "USD"}
 
 
 def test_a_plan_of_a_run_in_mid_switch_sees_it_whole(tmp_path: Path) -> None:
