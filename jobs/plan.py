@@ -42,7 +42,10 @@ def plan(
 
     changes = merged(job_file, settings_of(flags))
     found = plan_resume(run, dataset, changes=changes, verify=verify, providers_file=providers_file)
-    following = " ".join(["penstock resume", *_as_given(), *found.flags[:1]])
+    scope = ["-n all"] if found.pilot else []
+    following = " ".join(["penstock resume", *_as_given(), *scope, *found.flags[:1]])
+    if not found.flags and found.pending == 0:
+        following = f"penstock show {shlex.quote(run)}"
     if as_json:
         print(json.dumps({**found.to_json(), "next": following}, ensure_ascii=False))
         return 0

@@ -41,7 +41,9 @@ class Block:
     inputs: list[pa.RecordBatch] = field(default_factory=list)
     rows_read: int = 0
     open_bytes: int = 0  # held in memory, answers to come included; an estimate
-    ids: bytearray = field(default_factory=bytearray)  # 16 bytes a row read, with an id column
+    ids: bytearray = field(
+        default_factory=bytearray
+    )  # 16 bytes a row from `start` on, with an id column
     results: dict[int, Result] = field(default_factory=dict)
     changed: bool = False  # holds a result that its part does not
     reaches_beyond: bool = False  # earlier runs, of a wider scope, kept results behind `stop`
@@ -55,6 +57,11 @@ class Block:
         """
         size = self.stop - self.start
         return self.rows_read == size == len(self.results) and not self.reaches_beyond
+
+    def add_ids(self, row: int, ids: list[bytes]) -> None:
+        """The ids of rows just read, from `row` on; a pilot leaves out what lies before them."""
+        missing = row - self.start - len(self.ids) // ID_BYTES
+        self.ids += NO_ID * missing + b"".join(ids)
 
     def id_of(self, row: int) -> str:
         """The id of a row that has been read, as hex."""

@@ -158,6 +158,8 @@ class Keeping:
             block = self._block(self.block_of(at), end)
             upto = min(stop, block.stop)
             piece = batch.rows[at - batch.start : upto - batch.start]
+            if self._id_column is not None:
+                block.add_ids(at, [row_id(row, self._id_column) for row in piece])
             if self._run.pilot is not None:
                 # A block with scattered rows is never complete: it stays journalled, and its
                 # inputs are not held.
@@ -167,8 +169,6 @@ class Keeping:
             block.inputs.append(batch.inputs.slice(at - batch.start, len(piece)))
             block.rows_read += len(piece)
             block.open_bytes += block.inputs[-1].nbytes + ANSWER_BYTES * len(piece)
-            if self._id_column is not None:
-                block.ids += b"".join(row_id(row, self._id_column) for row in piece)
             rows += rows_to_ask(block, piece)
             self._seal_if_complete(block)
             at = upto

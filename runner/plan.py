@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from array import array
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
 from runner.compared import compare, examine
@@ -45,6 +45,7 @@ class Plan:
     damaged: list[Damage] = field(default_factory=list)
     damaged_lines: list[str] = field(default_factory=list)  # of the journal; rows asked again
     superseded: dict[str, Any] | None = None  # paid for earlier, and not part of the output
+    pilot: bool = False  # only a pilot's rows have been in scope so far
 
     @property
     def drifted(self) -> bool:
@@ -149,9 +150,11 @@ def plan(
     damaged = examine(folder, run, verify=verify or drifted)
     lines = _damaged_lines(folder, run) if verify else []
     if drifted:
-        found = compare(folder, run, flight, damaged)
-        return plan_of(name, run, flight, found, damaged, lines)
-    return _as_it_is(folder, run, flight, name, damaged, lines)
+        compared = compare(folder, run, flight, damaged)
+        found = plan_of(name, run, flight, compared, damaged, lines)
+    else:
+        found = _as_it_is(folder, run, flight, name, damaged, lines)
+    return replace(found, pilot=run.pilot is not None)
 
 
 def is_drift(run: RunFile, flight: Preflight) -> bool:

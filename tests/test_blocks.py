@@ -126,3 +126,12 @@ def test_a_block_is_complete_when_every_row_was_read_and_answered(
 def test_a_block_with_results_behind_the_scope_is_never_complete() -> None:
     block = Block(0, 0, 1, rows_read=1, results={0: some_result()}, reaches_beyond=True)
     assert not block.is_complete
+
+
+def test_ids_of_scattered_rows_stay_with_their_rows() -> None:
+    block = Block(1, 100, 110)
+    block.add_ids(102, [b"a" * 16])
+    block.add_ids(105, [b"b" * 16, b"c" * 16])
+    assert block.id_of(102) == (b"a" * 16).hex()
+    assert block.id_of(104) == ""
+    assert [block.id_of(row) for row in (105, 106)] == [(b"b" * 16).hex(), (b"c" * 16).hex()]
