@@ -34,7 +34,7 @@ def main(base_url: str, requests: int, script: str) -> None:
     sys.modules[spec.name] = module  # where its dataclasses look for it
     spec.loader.exec_module(module)
     # It takes the endpoint from the address, and that only of https.
-    module.api_endpoint_from_url = lambda _: "chat/completions"
+    vars(module)["api_endpoint_from_url"] = lambda _: "chat/completions"
     process = module.process_api_requests_from_file
     with tempfile.TemporaryDirectory() as folder:
         asked, answered = Path(folder) / "asked.jsonl", Path(folder) / "answered.jsonl"

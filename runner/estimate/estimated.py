@@ -260,14 +260,19 @@ def _by_answers(
         error_share=view.error_share,
         same_model=same_model,
     )
+    requests = sample.scaled(census.requests)
+    source = measured.source
+    if same_model and measured.done >= requests:
+        made_up = ", made up by the stand-in server" if measured.rehearsal else ""
+        source = f"as billed: all answers are in {measured.run}{made_up}"
     other = f"; {view.model} may answer at another length than {measured.model} did"
     return _Found(
-        requests=sample.scaled(census.requests),
+        requests=requests,
         prompt=found.prompt,
         completion=found.completion,
         reasoning=found.reasoning,
         money=found.money,
-        source=measured.source + ("" if same_model else other),
+        source=source + ("" if same_model else other),
         assumed=not same_model,
     )
 
