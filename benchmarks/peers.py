@@ -2,7 +2,9 @@
 
 CPU seconds of the client process per 1,000 requests, start-up taken off, against a server that
 answers at once; Penstock with its journal and parts on disk, in the same minutes. The drivers in
-`peers/` are the shortest that each peer's own documentation suggests.
+`peers/` are the shortest that each peer's own documentation suggests. The OpenAI cookbook's script
+is in no package registry: `--cookbook PATH` names your copy of its
+`examples/api_request_parallel_processor.py`, and without it that line is left out.
 """
 
 from __future__ import annotations
@@ -29,26 +31,37 @@ class Peer:
     """One way to run another program."""
 
     name: str
-    package: str  # as pip takes it, and the environment's name before any "["
+    packages: str  # as pip takes them; the first names the environment, before any "["
     driver: str
     mode: str
 
+    @property
+    def package(self) -> str:
+        """The first one's name."""
+        return self.packages.split()[0].partition("[")[0]
+
     def python(self, environments: Path) -> Path:
         """Its interpreter; installs it where there is none."""
-        folder = environments / self.package.partition("[")[0]
+        folder = environments / self.package
         if not folder.exists():
             subprocess.run([sys.executable, "-m", "venv", str(folder)], check=True)
-            pip = [str(folder / "bin/python"), "-m", "pip", "install", "--quiet", self.package]
+            pip = [
+                str(folder / "bin/python"),
+                "-m",
+                "pip",
+                "install",
+                "--quiet",
+                *self.packages.split(),
+            ]
             subprocess.run(pip, check=True)
         return folder / "bin/python"
 
     def version(self, environments: Path) -> str:
-        name = self.package.partition("[")[0]
-        code = f"from importlib.metadata import version; print(version('{name}'))"
+        code = f"from importlib.metadata import version; print(version('{self.package}'))"
         found = subprocess.run(
             [str(self.python(environments)), "-c", code], capture_output=True, text=True, check=True
         )
-        return f"{name} {found.stdout.strip()}"
+        return f"{self.package} {found.stdout.strip()}"
 
 
 PEERS = (
@@ -56,7 +69,13 @@ PEERS = (
     Peer("AsyncOpenAI by hand, default backend", "openai[aiohttp]", "openai_by_hand", "default"),
     Peer("async-batch-llm, nothing kept", "async-batch-llm[openai]", "async_batch", "nothing"),
     Peer("async-batch-llm, JSONL", "async-batch-llm[openai]", "async_batch", "checkpoint"),
+    Peer("curator, its cache on disk", "bespokelabs-curator", "by_curator", "cache"),
 )
+
+
+def the_cookbooks(script: Path) -> Peer:
+    """The cookbook's script; its requirements alone come from a registry."""
+    return Peer("OpenAI cookbook's script", "aiohttp tiktoken", "cookbook", str(script.resolve()))
 
 
 def main() -> None:
@@ -64,24 +83,28 @@ def main() -> None:
     parser.add_argument("--requests", type=int, default=2000)
     parser.add_argument("--repeats", type=int, default=3)
     parser.add_argument("--environments", type=Path, default=_HERE / ".peers")
+    parser.add_argument("--cookbook", type=Path, help="your copy of the cookbook's script")
+    parser.add_argument("--only", default="", help="peers whose name begins so; all by default")
     options = parser.parse_args()
+    peers = [*PEERS, *([the_cookbooks(options.cookbook)] if options.cookbook else [])]
+    peers = [peer for peer in peers if peer.name.startswith(options.only)]
     requests: int = options.requests
     rows = requests * 10  # of ours, which is over too soon otherwise
-    for peer in PEERS:  # installed before anything is measured
+    for peer in peers:  # installed before anything is measured
         peer.python(options.environments)
     with tempfile.TemporaryDirectory() as name, server(0.0) as base_url:
         folder = Path(name)
         for count in (1, rows):
             texts = {"row_number": list(range(count)), "text": [_QUESTION] * count}
             pq.write_table(pa.table(texts), folder / f"{count}.parquet")
-        costs: dict[Peer | None, list[float]] = {peer: [] for peer in (None, *PEERS)}
+        costs: dict[Peer | None, list[float]] = {peer: [] for peer in (None, *peers)}
         for repeat in range(options.repeats):
             ours = [
                 measure(whole_way(base_url, folder / f"{n}.parquet", w, f"{n}-{repeat}"), folder)
                 for n, w in ((1, 1), (rows, _WORKERS))
             ]
             costs[None].append((ours[1].cpu_s - ours[0].cpu_s) / rows * 1000)
-            for peer in PEERS:
+            for peer in peers:
                 driver = [
                     str(peer.python(options.environments)), str(_HERE / f"peers/{peer.driver}.py"),
                     base_url,
@@ -92,7 +115,7 @@ def main() -> None:
     own = statistics.median(costs[None])
     print("| | version | CPU s per 1,000 | times Penstock's |\n|---|---|---|---|")
     print(f"| Penstock, journal and parts on disk | this one | {own:.3f} | 1 |")
-    for peer in PEERS:
+    for peer in peers:
         cost = statistics.median(costs[peer])
         version = peer.version(options.environments)
         print(f"| {peer.name} | {version} | {cost:.2f} | {cost / own:.1f} |")

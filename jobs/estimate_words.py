@@ -116,6 +116,11 @@ def _model_lines(found: Estimate, model: ModelEstimate) -> list[str]:
         f"  out       {_span(model.output_per_request, _mean)} tokens a request: "
         f"{model.output_source}"
     )
+    if model.wider_pilot is not None:
+        lines.append(
+            f"  wide      answers differ much; a pilot of {model.wider_pilot:,} "
+            f"(--pilot {model.wider_pilot}) would narrow the cost to about 1.5 to 1"
+        )
     if model.reasoning_tokens is not None:
         lines.append(
             f"  thinking  {_span(model.reasoning_tokens, _whole)} of the "

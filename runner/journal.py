@@ -39,6 +39,9 @@ if TYPE_CHECKING:
 
 SYNC_S = 0.1  # a result counts at the latest this long after its answer
 SYNC_RESULTS = 256  # enough to make an fsync's cost vanish; small enough to lose without regret
+# A run in its course has 8 blocks open; a pilot's rows may lie in a thousand, and a process often
+# may hold no more files than that, connections included.
+OPEN_FILES = 128
 
 _CRC = b',"crc":"%08x"}\n'
 _CRC_BYTES = len(_CRC % 0)
@@ -171,14 +174,18 @@ class Journal:
         folder: Path,
         block_of: Callable[[int], int],
         on_durable: Callable[[list[Entry]], None],
+        *,
+        open_files: int = OPEN_FILES,
     ) -> None:
         self._folder = folder
         self._block_of = block_of
         self._on_durable = on_durable
-        self._handles: dict[int, int] = {}  # block -> file descriptor
+        self._open_files = open_files
+        self._handles: dict[int, int] = {}  # block -> file descriptor; the longest unused first
         self._paths: dict[int, Path] = {}  # likewise, since a path takes longer to make than a line
         self._unsynced: list[Entry] = []
         self._dirty: set[int] = set()
+        self._syncing: set[int] = set()  # whose handles the thread is using
         self._first = asyncio.Event()  # something waits for an fsync
         self._full = asyncio.Event()  # enough waits to do it at once
         self._closing = False
@@ -220,11 +227,26 @@ class Journal:
         self._first.set()
 
     def _open(self, block: int) -> int:
+        if len(self._handles) >= self._open_files:
+            self._close_longest_unused()
+        known = block in self._paths
         path = self._paths[block] = self.path(block)
         with faults("open", path):
             handle = self._handles[block] = os.open(path, _OPEN_FLAGS, 0o644)
-            fsync_folder(self._folder)
+            if not known:
+                fsync_folder(self._folder)
         return handle
+
+    def _close_longest_unused(self) -> None:
+        block = next((one for one in self._handles if one not in self._syncing), None)
+        if block is None:
+            return  # the thread has them all; it will be one more until the next one is opened
+        if block in self._dirty:
+            # A handle that was open since before the write is sure to hear of its failure.
+            with faults("force to disk", self._paths[block]):
+                force(self._paths[block], self._handles[block])
+            self._dirty.discard(block)
+        os.close(self._handles.pop(block))
 
     async def keep(self) -> None:
         """Force appended lines to disk, group by group, until `close`. Raises MachineFault."""
@@ -237,15 +259,18 @@ class Journal:
             self._first.clear()
             self._full.clear()
             entries, self._unsynced = self._unsynced, []
-            blocks, self._dirty = self._dirty, set()
+            self._syncing, self._dirty = self._dirty, set()
             if entries:
                 # A failed fsync is final: the kernel may have dropped the pages, so a second
                 # call that succeeds would prove nothing.
                 try:
-                    await loop.run_in_executor(self._thread, self._sync, blocks)
+                    await loop.run_in_executor(self._thread, self._sync, self._syncing)
                 except MachineFault as fault:
                     self._fault = fault
                     raise
+                for block in self._syncing & self._handles.keys():
+                    self._handles[block] = self._handles.pop(block)  # the last used ones last
+                self._syncing = set()
                 self._on_durable(entries)
             if self._closing and not self._unsynced:
                 return

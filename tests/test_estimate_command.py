@@ -200,6 +200,7 @@ def test_a_pilot_is_kept_and_paid_once_and_its_estimate_holds_against_the_bill(
     sure = penstock("estimate", "q.csv", *job, "-o", "run", "--json", cwd=tmp_path).json()
     assert sure["models"][0]["cost"]["high"] == pytest.approx(end["cost"])
     assert sure["models"][0]["cost_to_pay"]["high"] == pytest.approx(0, abs=1e-9)
+    assert sure["models"][0]["output_source"] == "as billed: all answers are in run"
 
 
 def test_a_pilot_can_be_rehearsed_without_a_key(tmp_path: Path) -> None:
@@ -212,7 +213,7 @@ def test_a_pilot_can_be_rehearsed_without_a_key(tmp_path: Path) -> None:
     assert ended.out.splitlines()[-1].split(maxsplit=1)[1] == "penstock resume run -n all"
     other = penstock("estimate", PARQUET, "-p", "other {{ text }}", "-o", "run", cwd=tmp_path)
     assert other.status == 2
-    assert "another job" in other.err
+    assert "another job (another prompt, another system, another params)" in other.err
 
 
 @pytest.mark.parametrize(

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import pytest
@@ -98,3 +99,10 @@ def test_before_a_run_every_figure_is_about(path: str) -> None:
 )
 def test_about_has_two_digits(low: float, high: float, text: str) -> None:
     assert about(Range(low, high), "USD") == text
+
+
+def test_a_wide_range_names_the_pilot_that_would_narrow_it(path: str) -> None:
+    found = estimate(Job(), [path])
+    assert "would narrow" not in told(found)
+    wide = replace(found, models=(replace(found.models[0], wider_pilot=1200),))
+    assert "a pilot of 1,200 (--pilot 1200) would narrow the cost to about 1.5 to 1" in told(wide)

@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from runner.estimate.estimated import Assumptions, View, bounds_of, sum_up
+from runner.estimate.estimated import Assumptions, View, bounds_of, sum_up, wider_pilot
 from runner.estimate.prompt_census import Cell, Census
 from runner.estimate.prompt_reading import Kind
 from runner.estimate.ranges import Range
@@ -92,3 +92,20 @@ def test_unknown_models_among_the_rows_make_the_sum_unknown(flight: Preflight) -
     assert found.model == "each row's own"
     assert found.money is None
     assert found.completion_tokens == Range(2, 105)
+
+
+@pytest.mark.parametrize(
+    ("low", "high", "requests", "rows"),
+    [
+        (1.0, 2.0, 20_000, None),
+        (1.0, 2.1, 20_000, 400),  # 100 * (log 2.1 / log 1.5) ** 2 is 335
+        (1.0, 4.0, 20_000, 1200),
+        (1.0, 4.0, 2_000, None),  # more than half of them
+        (0.0, 4.0, 20_000, None),
+        (0.0, 0.0, 20_000, None),
+    ],
+)
+def test_a_range_wider_than_2_to_1_tells_how_many_rows_would_narrow_it(
+    low: float, high: float, requests: float, rows: int | None
+) -> None:
+    assert wider_pilot(Range(low, high), 100, requests) == rows

@@ -7,6 +7,7 @@ import os
 import subprocess
 import sys
 from contextlib import asynccontextmanager
+from functools import partial
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any
@@ -18,6 +19,7 @@ from some_results import any_bill, any_result, some_bill, some_result
 
 from runner.errors import MachineFault
 from runner.journal import (
+    OPEN_FILES,
     SYNC_RESULTS,
     Journal,
     brought_up_to_date,
@@ -29,7 +31,7 @@ from runner.journal import (
 )
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator
+    from collections.abc import AsyncIterator, Callable
 
     from runner.journal import Entry
     from runner.records import Result, Unfinished
@@ -38,9 +40,11 @@ ROWS_A_BLOCK = 100
 
 
 @asynccontextmanager
-async def journal_in(folder: Path, groups: list[list[Entry]]) -> AsyncIterator[Journal]:
+async def journal_in(
+    folder: Path, groups: list[list[Entry]], *, open_files: int = OPEN_FILES
+) -> AsyncIterator[Journal]:
     """A journal that is kept while the context lasts, and closed at its end."""
-    journal = Journal(folder, lambda row: row // ROWS_A_BLOCK, groups.append)
+    journal = Journal(folder, lambda row: row // ROWS_A_BLOCK, groups.append, open_files=open_files)
     keeping = asyncio.create_task(journal.keep())
     try:
         yield journal
@@ -202,6 +206,96 @@ async def test_results_are_forced_to_disk_in_groups(
 async def test_close_lets_everything_count_at_once(tmp_path: Path) -> None:
     counted = await write(tmp_path, *map(some_result, range(1000)))
     assert [one.row for one in counted] == list(range(1000))
+
+
+class OpenFiles:
+    """Which journal files are open, and which of them hold a line that was not forced to disk."""
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        self.most = 0
+        self.opened = 0
+        self.closed_too_early: list[int] = []
+        self._unforced: dict[int, bool] = {}  # by handle
+        for name in ("open", "write", "fsync", "close"):
+            monkeypatch.setattr(os, name, partial(getattr(self, f"_{name}"), getattr(os, name)))
+
+    def _open(self, really: Callable[..., int], path: Any, *how: Any) -> int:
+        handle = really(path, *how)
+        if str(path).endswith(".jsonl"):
+            self._unforced[handle] = False
+            self.opened += 1
+            self.most = max(self.most, len(self._unforced))
+        return handle
+
+    def _write(self, really: Callable[..., int], handle: int, data: Any) -> int:
+        if handle in self._unforced:
+            self._unforced[handle] = True
+        return really(handle, data)
+
+    def _fsync(self, really: Callable[..., None], handle: int) -> None:
+        really(handle)
+        if handle in self._unforced:
+            self._unforced[handle] = False
+
+    def _close(self, really: Callable[..., None], handle: int) -> None:
+        if self._unforced.pop(handle, False):
+            self.closed_too_early.append(handle)
+        really(handle)
+
+
+async def test_rows_of_very_many_blocks_keep_few_files_open(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    files = OpenFiles(monkeypatch)
+    groups: list[list[Entry]] = []
+    rows = [block * ROWS_A_BLOCK + at for at in range(3) for block in range(30)]
+    async with journal_in(tmp_path, groups, open_files=4) as journal:
+        for row in rows:
+            journal.append(some_result(row))
+    assert files.most == 4
+    assert files.closed_too_early == []
+    assert [one.row for group in groups for one in group] == rows
+    assert sorted(found_in(tmp_path)) == sorted(rows)
+
+
+async def test_a_file_that_is_used_all_the_time_stays_open(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    files = OpenFiles(monkeypatch)
+    counted = asyncio.Event()
+    journal = Journal(
+        tmp_path, lambda row: row // ROWS_A_BLOCK, lambda _: counted.set(), open_files=3
+    )
+    keeping = asyncio.create_task(journal.keep())
+    for block in range(1, 9):
+        journal.append(some_result(block))  # block 0
+        journal.append(some_result(block * ROWS_A_BLOCK))
+        await counted.wait()
+        counted.clear()
+    journal.close()
+    await keeping
+    journal.release()
+    assert (files.opened, files.most) == (9, 3)
+    assert files.closed_too_early == []
+
+
+async def test_a_file_that_cannot_be_forced_before_it_is_closed_is_told(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    journal = Journal(
+        tmp_path, lambda row: row // ROWS_A_BLOCK, lambda _: pytest.fail("counted"), open_files=1
+    )
+    journal.append(some_result(0))
+
+    def fail(path: Path, handle: int) -> None:
+        del path, handle
+        raise OSError(5, "Input/output error")
+
+    monkeypatch.setattr("runner.journal.force", fail)
+    for row in (ROWS_A_BLOCK, 1):
+        with pytest.raises(MachineFault, match=r"00000\.jsonl: the disk reported an error"):
+            journal.append(some_result(row))
+    journal.release()
 
 
 async def test_a_failed_fsync_is_final(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -97,8 +97,8 @@ def _run_to_measure(flight: Preflight, named: str | None, likely: str | None) ->
         other = differences(folder.read_run(), flight.job)
         if other:
             raise JobError(
-                f"-o {named}: its answers are of another job ({', '.join(other)} differ) and tell "
-                f"nothing of this one's; name another run, or leave -o away"
+                f"-o {named}: its answers are of another job (another {', another '.join(other)}) "
+                f"and tell nothing of this one's; name another run, or leave -o away"
             )
         return named
     if likely is None or not run_folder_of(likely)[0].exists():

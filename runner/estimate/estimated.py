@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -26,6 +27,8 @@ if TYPE_CHECKING:
 _GRID_TOKENS = 1000
 _LONGEST_TOKENS = 1_000_000
 _WHOLE = 1.0
+# A pilot's range that is wider than the first is worth asking more rows, until it is the second.
+_WIDE, _NARROW = 2.0, 1.5
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,6 +50,7 @@ class ModelEstimate:
     done: float  # requests that have their answer already, part of the figures but of the time
     to_pay: Range | None  # money for the rest; None: unknown, or all is to be paid
     too_long: int  # requests longer than the model takes; these will fail
+    wider_pilot: int | None  # rows that would narrow the range; None: it is narrow, or no pilot's
     warnings: tuple[str, ...]
 
     def to_json(self) -> dict[str, Any]:
@@ -68,6 +72,7 @@ class ModelEstimate:
             "requests_done": round(self.done),
             "cost_to_pay": self.to_pay and self.to_pay.to_json(9),
             "too_long": self.too_long,
+            "wider_pilot": self.wider_pilot,
             "warnings": list(self.warnings),
         }
 
@@ -196,6 +201,13 @@ def _of_model(
         done=done,
         to_pay=_to_pay(found.money, measured) if done else None,
         too_long=_too_long(census, sample, facts.max_prompt_tokens),
+        wider_pilot=None
+        if measured is None or not measured.pilot
+        else wider_pilot(
+            found.completion if found.money is None else found.money.total,
+            len(measured.answers),
+            found.requests,
+        ),
         warnings=facts.warnings,
     )
 
@@ -248,14 +260,19 @@ def _by_answers(
         error_share=view.error_share,
         same_model=same_model,
     )
+    requests = sample.scaled(census.requests)
+    source = measured.source
+    if same_model and measured.done >= requests:
+        made_up = ", made up by the stand-in server" if measured.rehearsal else ""
+        source = f"as billed: all answers are in {measured.run}{made_up}"
     other = f"; {view.model} may answer at another length than {measured.model} did"
     return _Found(
-        requests=sample.scaled(census.requests),
+        requests=requests,
         prompt=found.prompt,
         completion=found.completion,
         reasoning=found.reasoning,
         money=found.money,
-        source=measured.source + ("" if same_model else other),
+        source=source + ("" if same_model else other),
         assumed=not same_model,
     )
 
@@ -271,6 +288,21 @@ def _latency(assumptions: Assumptions) -> tuple[Range, str] | None:
         f"the mean of {found.answers:,} answers in {measured.run}, 95 of 100 of them within "
         f"{found.most_within_s:.3g} s"
     )
+
+
+def wider_pilot(found: Range, answers: int, requests: float) -> int | None:
+    """How many rows a pilot needs for a range of about 1.5 to 1, by one of `answers` that found so.
+
+    None where the range is not wider than 2 to 1, or where that is half of all rows and more: then
+    asking them all is as good. An error shrinks with the square root of the rows.
+    """
+    if found.high <= _WIDE * found.low:
+        return None
+    ends = math.log(found.high / found.low) if found.low > 0 else math.inf
+    needed = answers * (ends / math.log(_NARROW)) ** 2
+    if needed > requests / 2:
+        return None
+    return math.ceil(needed / 100) * 100
 
 
 def _to_pay(money: Money | None, measured: Measured | None) -> Range | None:
