@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import asyncio
+import ctypes
 import gc
 import json
 import signal
 import sys
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING, Any
 
 from jobs.screen import whoever_reads_it
@@ -21,6 +22,11 @@ if TYPE_CHECKING:
 
 _SIGNALS = (signal.SIGINT, signal.SIGTERM)
 
+# Left to itself, glibc takes ever larger pieces from its heaps once one has been freed, and a heap
+# keeps what lies below its top: 15 MB more at the peak of 200,000 rows.
+_M_MMAP_THRESHOLD = -3  # malloc.h
+_OWN_MAPPING_BYTES = 128 << 10  # glibc's own beginning, held there
+
 
 def go(run: Run, screen: Screen, *, as_json: bool) -> int:
     """Let the run go to its end, or to the first Ctrl-C; its exit status."""
@@ -33,6 +39,12 @@ def go(run: Run, screen: Screen, *, as_json: bool) -> int:
     return summary.exit_status or 0
 
 
+def _give_back_what_is_freed() -> None:
+    with suppress(OSError, AttributeError, TypeError):  # another libc
+        if sys.platform == "linux":
+            ctypes.CDLL(None).mallopt(_M_MMAP_THRESHOLD, _OWN_MAPPING_BYTES)
+
+
 def go_quietly(run: Run, screen: Screen) -> Summary:
     """The same without a closing word: how it ended."""
     from runner import run_to_end
@@ -40,6 +52,7 @@ def go_quietly(run: Run, screen: Screen) -> Summary:
     # What has been imported stays for good. Looking through it for garbage now and then would stop
     # everything for tens of milliseconds, with requests whose time has come.
     gc.freeze()
+    _give_back_what_is_freed()
     return run_to_end(_go(run, screen))
 
 
