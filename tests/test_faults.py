@@ -217,6 +217,18 @@ def test_a_journal_that_is_deleted_costs_its_rows(stopped: Trial) -> None:
     stopped.resumes_cleanly(kept=kept, asked_again=lost)
 
 
+def test_a_journal_under_another_blocks_number_is_named_and_costs_its_rows(
+    stopped: Trial,
+) -> None:
+    path, kept = journals(stopped.run)[0], stopped.kept()
+    lost = len(JournalFile(path, mend=False).results)
+    sealed = min(stopped.run.glob("seals/*[0-9].json")).stem
+    path.rename(path.with_name(f"{sealed}.jsonl"))
+    done = stopped.resumes_cleanly(kept=kept, asked_again=lost)
+    assert "lines hold rows of other blocks" in done.err
+    assert f"those rows belong into {path.name}" in done.err
+
+
 @pytest.mark.parametrize("damage", ["cut off", "deleted"])
 def test_a_part_that_is_lost_is_named_before_anything_is_sent(stopped: Trial, damage: str) -> None:
     kept, before = stopped.kept(), stopped.asked()
@@ -271,6 +283,24 @@ def test_a_signal_lets_replies_land(trial: Trial, name: str) -> None:
     assert f"{name}: nothing more is sent; once more to stop at once." in err
     assert trial.asked() == trial.kept(), "every reply that was on its way is kept"
     trial.resumes_cleanly(kept=trial.kept())
+
+
+def test_a_process_that_was_stopped_for_longer_than_its_timeouts_takes_no_attempt_for_late(
+    trial: Trial,
+) -> None:
+    command = trial.generate("--timeout", "1", "--json", "--quiet")
+    with started(*command, cwd=trial.place) as process:
+        until(lambda: list(trial.run.glob("journal/*.jsonl")))
+        process.send_signal(signal.SIGSTOP)
+        assert process.poll() is None
+        until(lambda: not trial.server.stats()["in_flight"])
+        time.sleep(2.5)  # the time itself is what is tested
+        process.send_signal(signal.SIGCONT)
+        out, err = process.communicate()
+    assert process.returncode == 0, err
+    told = json.loads(out)
+    assert (told["succeeded"], told["retries"], told["unmetered_attempts"]) == (ROWS, 0, 0)
+    assert trial.asked() == ROWS
 
 
 def test_a_terminal_that_is_closed_lets_replies_land(trial: Trial) -> None:
