@@ -87,6 +87,16 @@ def remove(path: Path) -> None:
     path.unlink(missing_ok=True)
 
 
+def remove_folder(path: Path) -> None:
+    """Delete a folder that holds only what can be made again; what is inside goes file by file."""
+    for inside in sorted(path.iterdir()):
+        if inside.is_dir() and not inside.is_symlink():
+            remove_folder(inside)
+        else:
+            remove(inside)
+    path.rmdir()
+
+
 def cut_off(path: Path, size: int) -> None:
     """Shorten a file to so many bytes."""
     os.truncate(path, size)

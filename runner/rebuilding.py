@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import os
 from array import array
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from runner.durable import fsync_folder
+from runner.durable import append, force, fsync_folder, remove
 from runner.folder import PARTS_OF_LAYOUT
-from runner.journal import encode_line, look_into
+from runner.journal import brought_up_to_date, encode_line, look_into
 from runner.kept import Kept
 from runner.output import output_schema
 from runner.seal_record import tally_in
@@ -89,7 +88,7 @@ class Rebuilding:
         path = self._old_seals.record_path(block)
         if path.exists():
             self._gone.merge(tally_in(path))
-        return self._kept.journalled(block)
+        return brought_up_to_date(self._kept.journalled(block), self._kept.bills(block))
 
     def _carry_over(self, results: dict[int, Result], places: array[int]) -> None:
         """Append a block's answers to the journals of their new blocks, one file at a time."""
@@ -108,8 +107,9 @@ class Rebuilding:
             moved = replace(result, row=place, row_id=key_at(ids, place).hex())
             lines.setdefault(place // self._new.block_rows, []).append(encode_line(moved))
         for block, found in lines.items():
-            with self._path(block).open("ab") as file:
-                file.write(b"".join(found))
+            path = self._path(block)
+            with path.open("ab") as file:
+                append(path, file.fileno(), b"".join(found))
 
     _at = 0  # the number of the next answer
 
@@ -131,7 +131,7 @@ class Rebuilding:
             results = look_into(self._journal, block)
             ordered = [results[row] for row in span]
             seal_block(self._seals, block, inputs, ordered, schema, prefix)
-            self._path(block).unlink()
+            remove(self._path(block))
 
     def _inputs(self, spans: list[range]) -> Iterator[tuple[range, list[pa.RecordBatch]]]:
         """The dataset's columns for each span, in order."""
@@ -153,4 +153,4 @@ class Rebuilding:
 
 def _force_to_disk(path: Path) -> None:
     with path.open("r+b") as file:
-        os.fsync(file.fileno())
+        force(path, file.fileno())

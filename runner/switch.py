@@ -13,12 +13,12 @@ find each folder in next/ as long as it lies there. Nothing that was paid for is
 
 from __future__ import annotations
 
-import shutil
+from contextlib import suppress
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from runner.compared import compare, examine
-from runner.durable import faults, fsync_folder, write_durable
+from runner.durable import faults, fsync_folder, remove_folder, rename, write_durable
 from runner.errors import MachineFault, RunFolderError
 from runner.folder import PARTS_OF_LAYOUT
 from runner.rebuilding import Rebuilding
@@ -58,7 +58,7 @@ def settle(folder: RunFolder, run: RunFile) -> RunFile:
             run = replace(run, switch=None)
             folder.write_run(run)
         elif folder.next.exists():
-            shutil.rmtree(folder.next)
+            remove_folder(folder.next)
         return _enter_set_aside(folder, run)
 
 
@@ -72,19 +72,19 @@ def _exchange(folder: RunFolder, number: str) -> None:
         if not built.exists():
             continue  # done before the crash
         if not old.exists() and place.exists():
-            place.replace(old)
+            rename(place, old)
             fsync_folder(aside)
             fsync_folder(folder.path)
         elif place.exists():
             place.rmdir()  # made anew, empty, by a start in between
-        built.replace(place)
+        rename(built, place)
         fsync_folder(folder.path)
         fsync_folder(folder.next)
     if (folder.next / "run.json").exists():
-        (folder.next / "run.json").replace(aside / "run.json")
+        rename(folder.next / "run.json", aside / "run.json")
         fsync_folder(aside)
     if folder.next.exists():
-        shutil.rmtree(folder.next)
+        remove_folder(folder.next)
 
 
 def set_aside(folder: RunFolder, run: RunFile, damaged: list[Damage]) -> RunFile:
@@ -146,7 +146,8 @@ def switch(
             fsync_folder(folder.next)
             fsync_folder(folder.path)
     except MachineFault:  # a full disk, perhaps: what was built is of copies
-        shutil.rmtree(folder.next, ignore_errors=True)
+        with suppress(OSError):
+            remove_folder(folder.next)
         raise
     new = replace(
         new,

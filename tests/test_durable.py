@@ -10,7 +10,14 @@ from pathlib import Path
 
 import pytest
 
-from runner.durable import faults, fsync_folder, machine_fault, replace_file, write_durable
+from runner.durable import (
+    faults,
+    fsync_folder,
+    machine_fault,
+    remove_folder,
+    replace_file,
+    write_durable,
+)
 from runner.errors import MachineFault
 
 
@@ -99,3 +106,11 @@ def test_a_folder_that_is_gone_is_told(tmp_path: Path) -> None:
         write_durable(tmp_path / "none" / "file", b"")
     with pytest.raises(FileNotFoundError):
         fsync_folder(tmp_path / "none")
+
+
+def test_a_folder_is_removed_with_all_that_is_in_it(tmp_path: Path) -> None:
+    (tmp_path / "next" / "journal").mkdir(parents=True)
+    (tmp_path / "next" / "journal" / "00000.jsonl").write_bytes(b"{}")
+    (tmp_path / "next" / "run.json").write_bytes(b"{}")
+    remove_folder(tmp_path / "next")
+    assert list(tmp_path.iterdir()) == []

@@ -10,7 +10,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 from crash import Crash, Killed
-from some_results import some_result
+from some_results import some_bill, some_result
 from some_runs import SomeRun, questions
 
 from runner.errors import MachineFault, RunFolderError
@@ -243,6 +243,18 @@ def test_what_attempts_in_vain_have_cost_stays_with_the_run(tmp_path: Path) -> N
     rewrite(some, range(ROWS - 1))
     total = accept(some, some.folder.read_run()).superseded_total()
     assert total == {"rows": 0, "total_tokens": 15, "cost": 0.5, "currency": "USD"}
+
+
+def test_a_failure_in_a_damaged_block_keeps_the_bill_of_later_attempts(tmp_path: Path) -> None:
+    some = begun(tmp_path)
+    some.journal(some.failure(5, attempts=1))
+    with (some.folder.journal / "00001.jsonl").open("ab") as file:
+        file.write(encode_line(some_bill(5, attempts=7, cost=0.25)))
+    some.folder.seals(some.folder.read_run()).part(1).write_bytes(b"x")
+    rewrite(some, reversed(range(ROWS)), edited=2)
+    run = accept(some, some.folder.read_run())
+    (failure,) = Kept(some.folder, run).failures(1).values()
+    assert (failure.row, failure.attempts, failure.cost) == (4, 7, 0.25)
 
 
 def test_a_plan_of_a_run_in_mid_switch_sees_it_whole(tmp_path: Path) -> None:
