@@ -273,6 +273,24 @@ def test_a_signal_lets_replies_land(trial: Trial, name: str) -> None:
     trial.resumes_cleanly(kept=trial.kept())
 
 
+def test_a_process_that_was_stopped_for_longer_than_its_timeouts_takes_no_attempt_for_late(
+    trial: Trial,
+) -> None:
+    command = trial.generate("--timeout", "1", "--json", "--quiet")
+    with started(*command, cwd=trial.place) as process:
+        until(lambda: list(trial.run.glob("journal/*.jsonl")))
+        process.send_signal(signal.SIGSTOP)
+        assert process.poll() is None
+        until(lambda: not trial.server.stats()["in_flight"])
+        time.sleep(2.5)  # the time itself is what is tested
+        process.send_signal(signal.SIGCONT)
+        out, err = process.communicate()
+    assert process.returncode == 0, err
+    told = json.loads(out)
+    assert (told["succeeded"], told["retries"], told["unmetered_attempts"]) == (ROWS, 0, 0)
+    assert trial.asked() == ROWS
+
+
 def test_a_terminal_that_is_closed_lets_replies_land(trial: Trial) -> None:
     master, terminal = pty.openpty()
     os.set_blocking(master, False)

@@ -61,8 +61,7 @@ class Following:
                 if self._streamed.done:
                     deadline.allow(_LAST_BYTES_S)
                 elif self._streamed.begun:
-                    deadline.allow(self._route.idle_s, until_s=ends_s)
-                    self._no_time_left = deadline.due_s >= ends_s
+                    self._no_time_left = deadline.allow(self._route.idle_s, until_s=ends_s)
         except FOREIGN as error:
             if not self._streamed.ended:
                 return within_answer(error, self._route, partial=self._partial())
