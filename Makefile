@@ -22,8 +22,9 @@ demo: $(INSTALLED) ## run the main job on the example dataset, against a stand-i
 test: $(INSTALLED) ## run the tests
 	$(BIN)/python -m pytest
 
-soak: $(INSTALLED) ## kill 200 runs, overspend 50 budgets: in vain
+soak: $(INSTALLED) ## kill 200 runs and 48 switches, overspend 50 budgets: in vain
 	$(BIN)/python tests/soak_crashes.py
+	$(BIN)/python tests/soak_switch.py
 	$(BIN)/python tests/soak_budget.py
 	$(BIN)/python -m pytest --hypothesis-profile=soak --timeout=1200 tests/test_hostile_replies.py tests/test_hostile_rows.py
 

@@ -11,6 +11,8 @@ import pytest
 from dying import Fault
 from processes import environment
 from soak_crashes import POINTS, RANDOM, WORKERS, killed_runs
+from soak_switch import POINTS as SWITCH_POINTS
+from soak_switch import killed_switches
 
 import runner.durable
 
@@ -52,6 +54,16 @@ def test_a_process_dies_at_the_step_that_was_chosen(tmp_path: Path, moment: str)
     assert not (tmp_path / "out" / "run.json").exists()
 
 
-def test_every_chosen_step_is_one_that_runs_go_through() -> None:
+def test_a_real_switch_that_is_killed_is_undone_or_finished(tmp_path: Path) -> None:
+    faults = [
+        ("copied part renamed", "after"),  # undone at the next start
+        ("run.json replaced", "after"),  # finished from here on
+        ("new completions moved", "before"),
+    ]
+    for told in killed_switches(tmp_path, faults):
+        assert told.is_flawless, told
 
-    assert all(callable(getattr(runner.durable, step)) for step, _, _ in POINTS.values())
+
+def test_every_chosen_step_is_one_that_runs_go_through() -> None:
+    chosen = [*POINTS.values(), *SWITCH_POINTS.values()]
+    assert all(callable(getattr(runner.durable, step)) for step, _, _ in chosen)
