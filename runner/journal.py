@@ -92,10 +92,11 @@ def decode_line(line: bytes) -> Entry | None:
 class JournalFile:
     """What one block's journal file holds.
 
-    With `mend` a torn last line is cut off the file, which only the run's one writer may do.
+    With `mend` a torn last line is cut off the file, which only the run's one writer may do. With
+    `block_rows` rows of other blocks are no results: the file has been renamed.
     """
 
-    def __init__(self, path: Path, *, mend: bool) -> None:
+    def __init__(self, path: Path, block_rows: int | None = None, *, mend: bool) -> None:
         self.path = path
         self.block = int(path.stem)
         self.results: dict[int, Result] = {}  # by row; of several lines for a row the last holds
@@ -103,6 +104,8 @@ class JournalFile:
             int, Unfinished
         ] = {}  # by row; of what came after its result, if it has one
         self.damaged_lines: list[int] = []  # numbered from 1; their rows are asked again
+        self.strange_rows: list[int] = []  # of other blocks
+        self._block_rows = block_rows
         self._read(mend=mend)
 
     def _read(self, *, mend: bool) -> None:
@@ -115,6 +118,8 @@ class JournalFile:
                 entry = decode_line(line)
                 if entry is None:
                     self.damaged_lines.append(number)
+                elif self._block_rows and entry.row // self._block_rows != self.block:
+                    self.strange_rows.append(entry.row)
                 elif isinstance(entry, Result):
                     self.results[entry.row] = entry
                     self.bills.pop(entry.row, None)
@@ -125,27 +130,44 @@ class JournalFile:
             with faults("cut the torn last line off", self.path):
                 cut_off(self.path, whole_bytes)
 
+    def flaws(self) -> list[str]:
+        """What is damaged in it, and what that means."""
+        found = [
+            f"{self.path}, line {line}, is damaged; its row is asked again"
+            for line in self.damaged_lines
+        ]
+        if self.strange_rows and self._block_rows:
+            first = self.strange_rows[0]
+            found.append(
+                f"{self.path} is damaged: {len(self.strange_rows):,} of its lines hold rows of "
+                f"other blocks, from row {first} on, and are not used. It may have been renamed: "
+                f"those rows belong into {first // self._block_rows:05d}.jsonl"
+            )
+        return found
 
-def read_journals(folder: Path, *, mend: bool) -> Iterator[JournalFile]:
+
+def read_journals(folder: Path, block_rows: int, *, mend: bool) -> Iterator[JournalFile]:
     """Every block's journal file below `folder`, in order of block."""
     for path in sorted(folder.glob("[0-9]*.jsonl")):
         # One that is gone has just been sealed by a run that goes on.
         if mend or path.exists():
-            yield JournalFile(path, mend=mend)
+            yield JournalFile(path, block_rows, mend=mend)
 
 
-def look_into(folder: Path, block: int) -> dict[int, Result]:
+def look_into(folder: Path, block: int, block_rows: int) -> dict[int, Result]:
     """The results that a reader finds in a block's journal file, by row; {} without a file."""
-    return entries_of(folder, block)[0]
+    return entries_of(folder, block, block_rows)[0]
 
 
-def entries_of(folder: Path, block: int) -> tuple[dict[int, Result], dict[int, Unfinished]]:
+def entries_of(
+    folder: Path, block: int, block_rows: int
+) -> tuple[dict[int, Result], dict[int, Unfinished]]:
     """What a reader finds in a block's journal file: results and bills by row; none without a file.
 
     The run that goes on may delete the file at any moment, and has then sealed the block.
     """
     try:
-        file = JournalFile(folder / f"{block:05d}.jsonl", mend=False)
+        file = JournalFile(folder / f"{block:05d}.jsonl", block_rows, mend=False)
     except MachineFault as fault:
         if isinstance(fault.__cause__, FileNotFoundError):
             return {}, {}

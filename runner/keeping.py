@@ -84,9 +84,9 @@ class Keeping:
 
     def _load(self, folder: RunFolder) -> None:
         """Count what earlier runs kept, and find the blocks that have to be opened again."""
-        for file in read_journals(folder.journal, mend=True):
-            for line in file.damaged_lines:
-                self._say(f"{file.path}, line {line}, is damaged; its row is asked again.")
+        for file in read_journals(folder.journal, self._run.block_rows, mend=True):
+            for flaw in file.flaws():
+                self._say(f"{flaw}.")
             self._journalled.add(file.block)
             self._bills[file.block] = file.bills
             # Counted and let go: a block's results are read again when its turn comes, so that
@@ -110,8 +110,9 @@ class Keeping:
 
     def _earlier_results(self, index: int) -> dict[int, Result]:
         """A block's results so far, the journal's over the part's."""
-        newer = look_into(self._folder.journal, index) if index in self._journalled else {}
-        results = {**self._part_results(index), **newer}
+        results = self._part_results(index)
+        if index in self._journalled:
+            results |= look_into(self._folder.journal, index, self._run.block_rows)
         return brought_up_to_date(results, self._bills.get(index, {}))
 
     def _part_results(self, index: int) -> dict[int, Result]:

@@ -51,6 +51,7 @@ class Kept:
         self._journal = folder.place("journal", run)
         self._seals = folder.seals(run)
         self._prefix = run.job.prefix
+        self._block_rows = run.block_rows
 
     def blocks(self) -> list[int]:
         """The blocks that hold a result, in order."""
@@ -59,11 +60,11 @@ class Kept:
 
     def journalled(self, block: int) -> dict[int, Result]:
         """A block's results, by row, that may not be in its part yet."""
-        return look_into(self._journal, block)
+        return look_into(self._journal, block, self._block_rows)
 
     def bills(self, block: int) -> dict[int, Unfinished]:
         """What rows have cost so far that have no result since, by row."""
-        return entries_of(self._journal, block)[1]
+        return entries_of(self._journal, block, self._block_rows)[1]
 
     def record(self, block: int) -> SealRecord | None:
         """The record of a sealed block; None for one that is not."""
@@ -71,14 +72,14 @@ class Kept:
 
     def results(self, block: int, rows: range | None = None) -> dict[int, Result]:
         """A block's results, by row and in order; with `rows`, those among them alone."""
-        newer, bills = entries_of(self._journal, block)
+        newer, bills = entries_of(self._journal, block, self._block_rows)
         found = {**self._sealed(block, _every if rows is None else _those(rows)), **newer}
         found = brought_up_to_date(found, bills)
         return {row: found[row] for row in sorted(found) if rows is None or row in rows}
 
     def failures(self, block: int) -> dict[int, Result]:
         """A block's failed results, by row and in order. A part without any is not opened."""
-        newer, bills = entries_of(self._journal, block)
+        newer, bills = entries_of(self._journal, block, self._block_rows)
         record = self.record(block)
         older = {}
         if record is not None and record.tally.failed:
@@ -130,7 +131,7 @@ class Kept:
         """
         total = Tally()
         for block in self.blocks():
-            newer, bills = entries_of(self._journal, block)
+            newer, bills = entries_of(self._journal, block, self._block_rows)
             record = None if block in damaged else self.record(block)
             if record is not None and not newer and not bills:
                 self._check_size(record)

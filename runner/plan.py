@@ -236,7 +236,7 @@ def _as_it_is(
 
 def _damaged_lines(folder: RunFolder, run: RunFile) -> list[str]:
     return [
-        f"{file.path}, line {line}: its row is asked again"
-        for file in read_journals(folder.place("journal", run), mend=False)
-        for line in file.damaged_lines
+        flaw
+        for file in read_journals(folder.place("journal", run), run.block_rows, mend=False)
+        for flaw in file.flaws()
     ]

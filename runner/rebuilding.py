@@ -128,7 +128,7 @@ class Rebuilding:
         schema = output_schema(self._flight.inputs, prefix)
         for span, inputs in self._inputs(spans):
             block = span.start // size
-            results = look_into(self._journal, block)
+            results = look_into(self._journal, block, size)
             ordered = [results[row] for row in span]
             seal_block(self._seals, block, inputs, ordered, schema, prefix)
             remove(self._path(block))

@@ -217,6 +217,18 @@ def test_a_journal_that_is_deleted_costs_its_rows(stopped: Trial) -> None:
     stopped.resumes_cleanly(kept=kept, asked_again=lost)
 
 
+def test_a_journal_under_another_blocks_number_is_named_and_costs_its_rows(
+    stopped: Trial,
+) -> None:
+    path, kept = journals(stopped.run)[0], stopped.kept()
+    lost = len(JournalFile(path, mend=False).results)
+    sealed = min(stopped.run.glob("seals/*[0-9].json")).stem
+    path.rename(path.with_name(f"{sealed}.jsonl"))
+    done = stopped.resumes_cleanly(kept=kept, asked_again=lost)
+    assert "lines hold rows of other blocks" in done.err
+    assert f"those rows belong into {path.name}" in done.err
+
+
 @pytest.mark.parametrize("damage", ["cut off", "deleted"])
 def test_a_part_that_is_lost_is_named_before_anything_is_sent(stopped: Trial, damage: str) -> None:
     kept, before = stopped.kept(), stopped.asked()

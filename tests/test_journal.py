@@ -67,7 +67,9 @@ async def write(folder: Path, *results: Entry) -> list[Entry]:
 
 def found_in(folder: Path, *, mend: bool = True) -> dict[int, Result]:
     return {
-        row: one for file in read_journals(folder, mend=mend) for row, one in file.results.items()
+        row: one
+        for file in read_journals(folder, ROWS_A_BLOCK, mend=mend)
+        for row, one in file.results.items()
     }
 
 
@@ -110,7 +112,10 @@ async def test_half_a_surrogate_pair_does_not_lose_the_answer(
 
 async def test_results_lie_in_the_file_of_their_block(tmp_path: Path) -> None:
     await write(tmp_path, *map(some_result, (250, 3, 99, 100)))
-    files = {file.block: sorted(file.results) for file in read_journals(tmp_path, mend=False)}
+    files = {
+        file.block: sorted(file.results)
+        for file in read_journals(tmp_path, ROWS_A_BLOCK, mend=False)
+    }
     assert files == {0: [3, 99], 1: [100], 2: [250]}
 
 
@@ -126,7 +131,7 @@ async def test_a_torn_last_line_costs_its_own_row_alone(tmp_path: Path) -> None:
     last = encode_line(some_result(2))
     for length in range(len(last)):
         path.write_bytes(whole[: len(whole) - len(last) + length])
-        assert look_into(tmp_path, 0).keys() == {0, 1}
+        assert look_into(tmp_path, 0, ROWS_A_BLOCK).keys() == {0, 1}
         assert path.stat().st_size == len(whole) - len(last) + length, "a reader changes nothing"
         assert found_in(tmp_path).keys() == {0, 1}
         assert path.read_bytes() == whole[: len(whole) - len(last)]
@@ -138,7 +143,7 @@ async def test_a_damaged_line_is_named_and_the_others_survive(tmp_path: Path) ->
     await write(tmp_path, *map(some_result, range(5)))
     path = tmp_path / "00000.jsonl"
     path.write_bytes(path.read_bytes().replace(b"answer 1", b"answer 7"))
-    (file,) = read_journals(tmp_path, mend=True)
+    (file,) = read_journals(tmp_path, ROWS_A_BLOCK, mend=True)
     assert (file.damaged_lines, sorted(file.results)) == ([2], [0, 2, 3, 4])
 
 
@@ -149,13 +154,13 @@ def test_a_changed_byte_in_a_file_never_makes_a_wrong_result(data: st.DataObject
     content[data.draw(st.integers(0, len(content) - 1))] ^= data.draw(st.integers(1, 255))
     with TemporaryDirectory() as folder:
         (Path(folder) / "00000.jsonl").write_bytes(content)
-        found = look_into(Path(folder), 0)
+        found = look_into(Path(folder), 0, ROWS_A_BLOCK)
     assert found.items() <= written.items()
     assert len(found) >= 2, "a line, or two where the newline between them is gone"
 
 
 def test_a_block_without_a_file_holds_nothing(tmp_path: Path) -> None:
-    assert look_into(tmp_path, 7) == {}
+    assert look_into(tmp_path, 7, ROWS_A_BLOCK) == {}
 
 
 def spy_on_fsync(monkeypatch: pytest.MonkeyPatch, events: list[str]) -> None:
@@ -391,12 +396,26 @@ def test_a_bill_is_read_as_it_was_written(bill: Unfinished) -> None:
 async def test_a_bill_holds_until_the_row_has_a_result(tmp_path: Path) -> None:
     counted = await write(tmp_path, some_bill(1), some_bill(1, attempts=3), some_bill(2))
     assert counted == [some_bill(1), some_bill(1, attempts=3), some_bill(2)]
-    assert entries_of(tmp_path, 0) == ({}, {1: some_bill(1, attempts=3), 2: some_bill(2)})
+    assert entries_of(tmp_path, 0, ROWS_A_BLOCK) == (
+        {},
+        {1: some_bill(1, attempts=3), 2: some_bill(2)},
+    )
     await write(tmp_path, some_result(1), some_result(2), some_bill(2, attempts=9))
-    results, bills = entries_of(tmp_path, 0)
+    results, bills = entries_of(tmp_path, 0, ROWS_A_BLOCK)
     assert results == {1: some_result(1), 2: some_result(2)}
     assert bills == {2: some_bill(2, attempts=9)}, "it was asked again after its result"
     later = brought_up_to_date(results, bills)
     assert later[1] == some_result(1)
     assert (later[2].attempts, later[2].cost) == (9, some_bill().cost)
     assert later[2].completion == "answer 2"
+
+
+def test_a_file_renamed_to_another_blocks_number_is_no_result_of_that_block(tmp_path: Path) -> None:
+    lines = map(encode_line, (some_result(0), some_result(ROWS_A_BLOCK)))
+    path = tmp_path / "00001.jsonl"
+    path.write_bytes(encode_line(some_bill(1)) + b"".join(lines))
+    (file,) = read_journals(tmp_path, ROWS_A_BLOCK, mend=True)
+    assert (list(file.results), file.bills) == ([ROWS_A_BLOCK], {})
+    (flaw,) = file.flaws()
+    assert flaw.startswith(f"{path} is damaged: 2 of its lines hold rows of other blocks, from row")
+    assert flaw.endswith("those rows belong into 00000.jsonl")

@@ -89,10 +89,12 @@ def test_a_journal_that_goes_while_it_is_looked_at_is_a_sealed_block(
 ) -> None:
     run.journal(run.answer(0), run.answer(1))
 
-    def seal_first(folder: Path, block: int) -> tuple[dict[int, Result], dict[int, Unfinished]]:
+    def seal_first(
+        folder: Path, block: int, block_rows: int
+    ) -> tuple[dict[int, Result], dict[int, Unfinished]]:
         run.seal(block)
         (folder / f"{block:05d}.jsonl").unlink(missing_ok=True)
-        return entries_of(folder, block)
+        return entries_of(folder, block, block_rows)
 
     monkeypatch.setattr(kept_module, "entries_of", seal_first)
     assert list(kept(run).results(0)) == [0, 1, 2, 3]

@@ -106,7 +106,7 @@ def test_verify_reads_everything_and_names_what_is_damaged(
     out = run_here(capsys, "plan", "run", "--verify").out
     assert f"{part.relative_to(Path.cwd())} is damaged (its SHA-256" in out
     assert "its 4 rows (from row 0)" in out
-    assert f"{journal.relative_to(Path.cwd())}, line 2: its row is asked again" in out
+    assert f"{journal.relative_to(Path.cwd())}, line 2, is damaged; its row is asked again" in out
     assert "--verify" not in next_of(out)
     assert next_of(out)[-1] == "--accept-changes"
 
