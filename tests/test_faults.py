@@ -81,7 +81,7 @@ class Trial:
     def resumes_cleanly(self, *, kept: int, asked_again: int = 0) -> Ended:
         """Go on; every row is there, and of what was kept only so many are asked again."""
         before = self.asked()
-        done = penstock("resume", "out", cwd=self.place)
+        done = penstock("resume", "out", "--concurrency", str(WORKERS), cwd=self.place)
         assert done.status == 0, done.err
         assert self.asked() - before == ROWS - kept + asked_again
         parts = sorted((self.run / "completions").iterdir())
