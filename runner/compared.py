@@ -28,12 +28,12 @@ _NO_KEY = bytes(16)
 
 
 class Names:
-    """A name for each of many rows, two bytes each."""
+    """A name for each of many rows, four bytes each."""
 
     def __init__(self) -> None:
         self._names: list[str | None] = []
         self._numbers: dict[str | None, int] = {}
-        self._of = array("H")
+        self._of = array("I")
 
     def add(self, name: str | None) -> None:
         """The next row's name."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 import glob
 import os
 import sys
-from contextlib import suppress
+from contextlib import closing, suppress
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -24,6 +24,7 @@ from runner.durable import (
 from runner.errors import JobError, MachineFault
 from runner.for_excel import BOM, ForExcel
 from runner.part_files import TableWriter
+from runner.reading import in_one_layout
 from runner.side_by_side import Rows
 
 if TYPE_CHECKING:
@@ -106,34 +107,40 @@ def export(
     _check_place(folder, run, file)
     if not overwrite:
         _check_owner(folder, file)
-    rows = Rows(folder, run, with_pending=with_pending)
-    counts = _Counts(only, run.job.prefix)
-    safe = ForExcel(f"{run.job.prefix}row") if excel else None
     _sweep(file)
-    written = _write(file, kind, rows, counts, safe)
-    _remember(folder, file)
-    done = counts.succeeded + counts.failed
-    pending = None if rows.end is None else max(0, rows.end - done)
-    cut, cut_cells = (tuple(safe.cut), safe.cut_cells) if safe is not None else ((), 0)
-    return Exported(written, counts.succeeded, counts.failed, pending, cut, cut_cells)
-
-
-def _write(file: Path, kind: Format, rows: Rows, counts: _Counts, safe: ForExcel | None) -> int:
-    """Put the chosen rows into the file, in one step; how many they are."""
     temporary = file.with_name(f".{file.name}.{os.getpid()}.tmp")
-    written = 0
+
+    def written(run: RunFile) -> Exported:
+        rows = Rows(folder, run, with_pending=with_pending)
+        counts = _Counts(only, run.job.prefix)
+        safe = ForExcel(f"{run.job.prefix}row") if excel else None
+        with faults("write", file):
+            count = _write(temporary, kind, rows, counts, safe)
+        done = counts.succeeded + counts.failed
+        pending = None if rows.end is None else max(0, rows.end - done)
+        cut, cut_cells = (tuple(safe.cut), safe.cut_cells) if safe is not None else ((), 0)
+        return Exported(count, counts.succeeded, counts.failed, pending, cut, cut_cells)
+
     with faults("write", file), removed_on_failure(temporary):
-        with new_file(temporary) as out:
-            if safe is not None:
-                out.write(BOM)
-            writer = TableWriter(out, rows.schema, kind)
+        found = in_one_layout(folder, run, written)
+        rename(temporary, file)
+        fsync_folder(file.parent)
+    _remember(folder, file)
+    return found
+
+
+def _write(path: Path, kind: Format, rows: Rows, counts: _Counts, safe: ForExcel | None) -> int:
+    """Put the chosen rows into a file; how many they are."""
+    written = 0
+    with new_file(path) as out:
+        if safe is not None:
+            out.write(BOM)
+        # Closed in any case: Arrow's writer would complain of a file that is closed before it is.
+        with closing(TableWriter(out, rows.schema, kind)) as writer:
             for table in rows.tables():
                 part = counts.chosen(table)
                 writer.write(part if safe is None else safe.table(part))
                 written += len(part)
-            writer.close()
-        rename(temporary, file)
-        fsync_folder(file.parent)
     return written
 
 

@@ -13,6 +13,7 @@ from runner.journal import read_journals
 from runner.kept import Kept
 from runner.matching import Kind
 from runner.preflight import prepare
+from runner.reading import in_one_layout
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -143,18 +144,21 @@ def plan(
     Raises Refused where the job, the dataset or the folder is wrong.
     """
     folder, _ = run_folder_of(name)
-    run = folder.read_run()
-    job = with_changes(run.job, changes or {})
-    flight = prepare(job, paths or run.paths, providers_file=providers_file)
-    drifted = is_drift(run, flight)
-    damaged = examine(folder, run, verify=verify or drifted)
-    lines = _damaged_lines(folder, run) if verify else []
-    if drifted:
-        compared = compare(folder, run, flight, damaged)
-        found = plan_of(name, run, flight, compared, damaged, lines)
-    else:
-        found = _as_it_is(folder, run, flight, name, damaged, lines)
-    return replace(found, pilot=run.pilot is not None)
+
+    def planned(run: RunFile) -> Plan:
+        job = with_changes(run.job, changes or {})
+        flight = prepare(job, paths or run.paths, providers_file=providers_file)
+        drifted = is_drift(run, flight)
+        damaged = examine(folder, run, verify=verify or drifted)
+        lines = _damaged_lines(folder, run) if verify else []
+        if drifted:
+            compared = compare(folder, run, flight, damaged)
+            found = plan_of(name, run, flight, compared, damaged, lines)
+        else:
+            found = _as_it_is(folder, run, flight, name, damaged, lines)
+        return replace(found, pilot=run.pilot is not None)
+
+    return in_one_layout(folder, folder.read_run(), planned)
 
 
 def is_drift(run: RunFile, flight: Preflight) -> bool:

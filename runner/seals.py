@@ -64,6 +64,11 @@ class Seals:
     def _keys(self, block: int) -> Path:
         return self.seals / f"{block:05d}.keys"
 
+    def _keys_of(self, block: int, *, waiting: bool) -> Path:
+        keys = self._keys(block)
+        next_keys = keys.with_suffix(".next.keys")
+        return next_keys if waiting and next_keys.exists() else keys
+
     def blocks(self) -> list[int]:
         """The sealed blocks, in order; their parts are not looked at."""
         paths = self.seals.glob("[0-9]*.json")
@@ -88,12 +93,15 @@ class Seals:
         return tuple(_identity(path) for path in paths)
 
     def packed_keys(self, record: SealRecord, *, waiting: bool = False) -> tuple[bytes, bytes]:
-        """The request keys of a sealed block's rows, 16 bytes each, and their ids or nothing."""
-        path = self._keys(record.block)
-        if waiting:
-            path = path.with_suffix(".next.keys")
+        """The request keys of a sealed block's rows, 16 bytes each, and their ids or nothing.
+
+        With `waiting` those of a record that waits for its name; the keys are given theirs first.
+        """
+        path = self._keys_of(record.block, waiting=waiting)
         with faults("read", path):
             packed = path.read_bytes()
+        if waiting and sha256_over(packed) != record.keys_sha256:
+            raise self.lost(record, "is damaged (its SHA-256 is not the one on record)", path)
         size = record.rows * _KEY_BYTES
         return packed[:size], packed[size:]
 
@@ -181,36 +189,50 @@ class Seals:
     def examine(self, *, verify: bool) -> tuple[dict[int, SealRecord], list[Damage]]:
         """The sealed blocks that can be used, and what is wrong with others, in order of block.
 
-        Sizes tell, or with `verify` the contents: every file is read to its end.
+        Sizes tell, or with `verify` the contents: every file is read to its end. A part whose
+        record still waits for its name, after a crash, is as good as one with its record.
         """
         found: dict[int, SealRecord] = {}
         flaws: list[Damage] = []
         for block in sorted({*self.blocks(), *self._parts_there()}):
-            path = self.record_path(block)
-            try:
-                record = _read(path)
-            except MachineFault as fault:
-                flaws.append(_unreadable(block, path, fault))
-                continue
-            flaw = self._flaw(block, record, verify=verify)
-            if flaw is not None:
-                flaws.append(flaw)
-            elif record is not None:
-                found[block] = record
+            one = self._examined(block, verify=verify)
+            if isinstance(one, Damage):
+                one = self._unfinished(block) or one
+            if isinstance(one, Damage):
+                flaws.append(one)
+            else:
+                found[block] = one
         return found, flaws
+
+    def _examined(self, block: int, *, verify: bool) -> SealRecord | Damage:
+        path = self.record_path(block)
+        try:
+            record = _read(path)
+        except MachineFault as fault:
+            return _unreadable(block, path, fault)
+        if record is None:
+            return Damage(block, self.part(block), f"has no record: {path} is missing")
+        return self._flaw(record, verify=verify) or record
+
+    def _unfinished(self, block: int) -> SealRecord | None:
+        """The waiting record that `mend` would promote, where it describes the part; else None."""
+        try:
+            record = _read(self.record_path(block).with_suffix(".next.json"))
+        except MachineFault:  # cut off while it was written, so its part was not yet renamed
+            return None
+        if record is None or self._flaw(record, verify=True, waiting=True) is not None:
+            return None
+        return record
 
     def _parts_there(self) -> list[int]:
         parts = self.parts.glob(f"part-[0-9]*.{self.kind}")
         return [int(path.stem.removeprefix("part-")) for path in parts]
 
-    def _flaw(self, block: int, record: SealRecord | None, *, verify: bool) -> Damage | None:
-        if record is None:
-            without = f"has no record: {self.record_path(block)} is missing"
-            return Damage(block, self.part(block), without)
+    def _flaw(self, record: SealRecord, *, verify: bool, waiting: bool = False) -> Damage | None:
         size = record.rows * _KEY_BYTES * (2 if record.has_ids else 1)
         for path, expected, sha256 in (
-            (self.part(block), record.part_bytes, record.part_sha256),
-            (self._keys(block), size, record.keys_sha256),
+            (self.part(record.block), record.part_bytes, record.part_sha256),
+            (self._keys_of(record.block, waiting=waiting), size, record.keys_sha256),
         ):
             problem = _problem(path, expected, sha256 if verify else None)
             if problem is not None:
@@ -222,7 +244,7 @@ class Seals:
 
         Arrow reads a flipped bit without a word, so this comes before a part's rows are used again.
         """
-        flaw = self._flaw(record.block, record, verify=True)
+        flaw = self._flaw(record, verify=True)
         if flaw is not None:
             raise self.fault(flaw)
 

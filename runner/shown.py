@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from itertools import islice
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import orjson
 
@@ -12,13 +12,16 @@ from runner.drift import same_files
 from runner.errors import FailsRow, MachineFault, Refused
 from runner.kept import Kept
 from runner.preflight import prepare
+from runner.reading import in_one_layout
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
+    from collections.abc import Callable, Iterable, Iterator
 
     from runner.folder import RunFile, RunFolder
     from runner.preflight import Preflight
     from runner.records import Result, Row
+
+_T = TypeVar("_T")
 
 # What the client adds to a body that is to be answered in a stream.
 STREAMED = {"stream": True, "stream_options": {"include_usage": True}}
@@ -56,8 +59,11 @@ class ShownRows:
     """
 
     def __init__(self, folder: RunFolder, run: RunFile) -> None:
+        self._folder = folder
+        self._begin(run)
+
+    def _begin(self, run: RunFile) -> None:
         self._run = run
-        self._kept = Kept(folder, run)
         self._flight: Preflight | None = None
         self._is_same = False
         self._trouble: str | None = None
@@ -66,6 +72,14 @@ class ShownRows:
             self._is_same = same_files(run, self._flight.dataset.stamp())
         except (Refused, MachineFault) as error:
             self._trouble = f"the request cannot be rendered: {error}"
+
+    def _in_one_layout(self, read: Callable[[Kept], _T]) -> _T:
+        def begun(run: RunFile) -> _T:
+            if run is not self._run:
+                self._begin(run)
+            return read(Kept(self._folder, run))
+
+        return in_one_layout(self._folder, self._run, begun)
 
     @property
     def total_rows(self) -> int | None:
@@ -76,8 +90,11 @@ class ShownRows:
 
     def row(self, row: int) -> Shown | None:
         """One row; None where the dataset ends before it."""
+        return self._in_one_layout(lambda kept: self._row(kept, row))
+
+    def _row(self, kept: Kept, row: int) -> Shown | None:
         block = row // self._run.block_rows
-        found = self._kept.results(block, range(row, row + 1))
+        found = kept.results(block, range(row, row + 1))
         if row in found:
             return next(self._show([found[row]]))
         if self.total_rows is not None and row >= self.total_rows:
@@ -88,21 +105,25 @@ class ShownRows:
 
     def first(self, most: int, *, failed: bool = False) -> list[Shown]:
         """The first `most` rows that have a result, or that failed."""
-        results = self._failures() if failed else self._results(most)
-        return list(self._show(list(islice(results, most))))
 
-    def _failures(self) -> Iterator[Result]:
-        for block in self._kept.blocks():
-            yield from self._kept.failures(block).values()
+        def shown(kept: Kept) -> list[Shown]:
+            results = self._failures(kept) if failed else self._results(kept, most)
+            return list(self._show(list(islice(results, most))))
 
-    def _results(self, most: int) -> Iterator[Result]:
-        for block in self._kept.blocks():
-            record = self._kept.record(block)
+        return self._in_one_layout(shown)
+
+    def _failures(self, kept: Kept) -> Iterator[Result]:
+        for block in kept.blocks():
+            yield from kept.failures(block).values()
+
+    def _results(self, kept: Kept, most: int) -> Iterator[Result]:
+        for block in kept.blocks():
+            record = kept.record(block)
             # A part has all rows from its block's start, so no more than these are looked at.
             enough = record is not None and record.rows >= most
             start = block * self._run.block_rows
             rows = range(start, start + most) if enough else None
-            yield from self._kept.results(block, rows).values()
+            yield from kept.results(block, rows).values()
 
     def _show(self, results: list[Result]) -> Iterator[Shown]:
         by_row = {result.row: result for result in results}

@@ -12,6 +12,7 @@ import orjson
 from runner.conclusion import next_command
 from runner.folder import RunFolder
 from runner.kept import Kept
+from runner.reading import in_one_layout
 from runner.summary import Summary
 
 if TYPE_CHECKING:
@@ -29,6 +30,10 @@ def summary_of(folder: RunFolder, run: RunFile, name: str) -> Summary:
     A process that works on it tells by summary.json. One that died there told less than it did, so
     its results are counted; raises MachineFault where they cannot be read.
     """
+    return in_one_layout(folder, run, lambda there: _summary_of(folder, there, name))
+
+
+def _summary_of(folder: RunFolder, run: RunFile, name: str) -> Summary:
     # Asked before the file is read: a process ends only after its last word.
     is_live = folder.is_live()
     told = Summary.read(folder.summary)
