@@ -121,6 +121,7 @@ class Course:
         columns: frozenset[str],
         budget: Purse | None,
         say: Callable[[str], None],
+        lost: Callable[[Request], None] = lambda _: None,  # as `asking` tells it
     ) -> None:
         self._flight = flight
         self._sink = sink
@@ -158,6 +159,7 @@ class Course:
             keep_bill=sink.keep_bill,
             stop=self.stop,
             say=say,
+            lost=lost,
         )
 
     async def go(self) -> None:
