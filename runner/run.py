@@ -207,10 +207,12 @@ class Course:
     def change(self, wanted: Wanted) -> None:
         """Other limits from now on; nothing changes in a run that is stopping.
 
-        Raises JobError where this machine does not allow so many workers.
+        Raises JobError where this machine does not allow so many workers; all is as before then.
         """
         if self.reason is not None:
             return
+        if isinstance(wanted.workers, int):
+            self._client.make_room_for(wanted.workers)
         if wanted.per_second is not None:
             self.lanes.set_pace(_given(wanted.per_second))
         if wanted.tokens_per_minute is not None:
