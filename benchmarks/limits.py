@@ -136,6 +136,44 @@ def measure_tokens(folder: Path) -> None:
     )
 
 
+def measure_sharing(folder: Path) -> None:
+    """Two processes share 50/s; one is killed, and the other takes all of it."""
+    qps, dataset = 50, folder / "shared.parquet"
+    pq.write_table(pa.table({"prompt": [f"row {row}" for row in range(5_000)]}), dataset)
+    environment = {
+        **os.environ, "DASHSCOPE_API_KEY": "sk-benchmark", "XDG_CACHE_HOME": str(folder / "cache"),
+    }  # fmt: skip
+    with server("--qps", str(qps)) as base_url:
+        runs = [
+            subprocess.Popen(
+                [
+                    *_PENSTOCK, "generate", str(dataset), "--base-url", base_url, "--quiet",
+                    "--yes", "--qps", str(qps), "--concurrency", "32", "--share", "bench",
+                    "-o", tempfile.mkdtemp(dir=folder) + "/run",
+                ],
+                env=environment, stderr=subprocess.DEVNULL,
+            )
+            for _ in range(2)
+        ]  # fmt: skip
+        try:
+            time.sleep(8)
+            killed_s = time.time()
+            runs[1].kill()
+            time.sleep(8)
+            seen = Seen(base_url)
+        finally:
+            for run in runs:
+                run.kill()
+                run.wait()
+    alone = sum(killed_s + 3 <= entry["at"] < killed_s + 7 for entry in seen.asked)
+    print(
+        f"| {qps}/s shared by two, one killed | {seen.stats['requests']:,} "
+        f"| {seen.stats['largest_1s']} | {alone / 4 / qps:.1%} by the survivor from 3 s on "
+        f"| {seen.throttled} | {seen.stats['late_s'] * 1000:.0f} ms |",
+        flush=True,
+    )
+
+
 def main() -> None:
     repetitions = int(sys.argv[1]) if len(sys.argv) > 1 else 1
     print(
@@ -151,6 +189,7 @@ def main() -> None:
                 for qps in (0.5, 3, 20, 100, 1000):
                     measure_pace(Path(name), qps, errors)
             measure_tokens(Path(name))
+            measure_sharing(Path(name))
 
 
 if __name__ == "__main__":

@@ -84,6 +84,7 @@ class Asking:
         keep_bill: Callable[[Unfinished], Awaitable[None]],
         stop: Callable[[StopsRun], None],
         say: Callable[[str], None],
+        lost: Callable[[Request], None] = lambda _: None,  # an attempt may be billed, unknown
     ) -> None:
         self._intake = intake
         self._fill = fill
@@ -95,6 +96,7 @@ class Asking:
         self._dashscope = dashscope
         self._keep = keep
         self._keep_bill = keep_bill
+        self._lost = lost
         self._tried: dict[int, RowTurn] = {}  # by row: asked without a result so far
         self._stopping = False
         self._goes_on: asyncio.Event | None = None  # while paused: set when it goes on
@@ -215,6 +217,8 @@ class Asking:
         try:
             reply = await self._client.send(request, admission.leaves)
             usage, unknown = self._charge(turn, request, reply, stake), reply.usage is None
+            if unknown:
+                self._lost(request)
         except AttemptFailed as error:
             unknown = error.billed_unknown
             if error.partial is not None:
@@ -223,9 +227,12 @@ class Asking:
                 turn.bill.unmetered_attempts += 1
             if not error.is_risk:
                 stake.not_billed()
+            elif usage is None:
+                self._lost(request)
             return error
         except asyncio.CancelledError:
             turn.bill.unmetered_attempts += 1  # given up on its way, which hinders no provider
+            self._lost(request)
             raise
         else:
             return reply

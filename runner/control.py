@@ -15,6 +15,7 @@ import orjson
 from runner.durable import replace_file
 from runner.errors import JobError, RunFolderError
 from runner.job import LimitSettings
+from runner.lock import turn
 from runner.summary import Summary
 
 if TYPE_CHECKING:
@@ -94,6 +95,7 @@ class Order:
     serial: int  # grows with every order
     since: object  # when the process that is meant took the run's lock; not for its successors
     wanted: Wanted
+    standing: Wanted = Wanted()  # without what may yet be refused
 
 
 def parse_wanted(words: Sequence[str]) -> Wanted:
@@ -154,7 +156,12 @@ def read_order(path: Path, since: object) -> Order | None:
         data = orjson.loads(path.read_bytes())
         if data["since"] != since:
             return None  # it was for a process before this one
-        return Order(int(data["serial"]), data["since"], Wanted(**data["wanted"]))
+        return Order(
+            int(data["serial"]),
+            data["since"],
+            Wanted(**data["wanted"]),
+            Wanted(**data.get("standing", {})),
+        )
     except (OSError, ValueError, LookupError, TypeError):
         return None
 
@@ -162,20 +169,35 @@ def read_order(path: Path, since: object) -> Order | None:
 def send_order(folder: RunFolder, wanted: Wanted) -> Order:
     """Leave an order for the process that works on the run. Raises RunFolderError without one.
 
-    What was ordered of the same process before stays in it, taken up or not.
+    What was ordered of the same process before stays in it, taken up or not, but for an order that
+    it has refused.
     """
     if not folder.is_live():
         raise RunFolderError(
             f"nobody is working on {folder.path} now, so there is nothing to change. A resume "
             f"takes its limits as flags: penstock resume {folder.path} --qps 20"
         )
-    since = folder.holder().get("since")
-    before = read_order(folder.control, since)
-    serial = max(time.time_ns(), before.serial + 1 if before else 0)
-    order = Order(serial, since, wanted.over(before.wanted) if before else wanted)
-    data = {"serial": serial, "since": since, "wanted": order.wanted.to_json()}
-    replace_file(folder.control, orjson.dumps(data) + b"\n", durable=False)
+    with turn(folder.control.with_name(".control.lock")):  # nobody's order drops another's
+        since = folder.holder().get("since")
+        before = read_order(folder.control, since) or Order(0, since, Wanted())
+        order = _following(before, wanted, Summary.read(folder.summary))
+        data = {
+            "serial": order.serial,
+            "since": since,
+            "wanted": order.wanted.to_json(),
+            "standing": order.standing.to_json(),
+        }
+        replace_file(folder.control, orjson.dumps(data) + b"\n", durable=False)
     return order
+
+
+def _following(before: Order, wanted: Wanted, told: Summary | None) -> Order:
+    """The next order: over the one before, unless the process has refused that."""
+    base, standing = before.wanted, before.standing
+    if told is not None and told.control and told.control["serial"] == before.serial:
+        base = standing = standing if told.control["refused"] else base
+    serial = max(time.time_ns(), before.serial + 1)
+    return Order(serial, before.since, wanted.over(base), standing)
 
 
 def wait_until_taken(folder: RunFolder, order: Order) -> Summary:

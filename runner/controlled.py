@@ -38,10 +38,11 @@ class Controlled:
             return None
         self._serial, self._refused = order.serial, None
         news = order.wanted.beyond(self._wanted)
-        self._wanted = order.wanted
         try:
             course.change(news)
         except JobError as error:
             self._refused = str(error)
+        else:
+            self._wanted = order.wanted
         self._say(f"penstock control: {self._refused or news.describe()}")
         return {**news.to_json(), "refused": self._refused}

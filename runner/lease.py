@@ -11,7 +11,7 @@ line, a part that was deleted), the difference was paid for all the same.
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 import orjson
@@ -33,25 +33,28 @@ class Entry:
     """What the file says of one account."""
 
     unit: str
-    most: int  # the limit that held when it was written
+    most: int | None  # the limit that held when it was written; None: none did
     spent: int  # by results on disk
     lost: int
     leased: int = 0  # at risk, and what may be put at risk without another write
+    boundless: int = 0  # attempts that may have cost nobody knows how much, under no limit
 
     def settled(self, spent: int) -> Entry:
         """The entry at the start of a process that finds results which add up to `spent`."""
         lost = self.lost
         if self.leased:
             # The limit held: what was billed besides these results fits into it beside them.
-            lost = max(lost, min(lost + self.leased, self.most - spent))
-        return Entry(self.unit, self.most, max(spent, 0), lost + max(0, self.spent - spent))
+            room = lost + self.leased if self.most is None else self.most - spent
+            lost = max(lost, min(lost + self.leased, room))
+        lost += max(0, self.spent - spent)
+        return replace(self, spent=max(spent, 0), lost=lost, leased=0)
 
 
 class Lease:
     """The file of one run, in the hands of the one process that holds the run's lock."""
 
     def __init__(self, path: Path) -> None:
-        self._path = path
+        self.path = path
         self._entries = _read(path)
         self.writes = 0
 
@@ -71,6 +74,11 @@ class Lease:
                 self._entries[_NAMES[kind]] = entry.settled(amount)
         if any(one != before[name] for name, one in self._entries.items()):
             self._write()
+
+    def put(self, kind: int, entry: Entry) -> None:
+        """Write what is lost of a kind that has no limit now. Raises MachineFault."""
+        self._entries[_NAMES[kind]] = entry
+        self._write()
 
     def cover(self, accounts: Iterable[Account]) -> None:
         """Lease what the accounts have at risk, and a step more. Raises MachineFault."""
@@ -97,7 +105,7 @@ class Lease:
 
     def _write(self) -> None:
         data = {name: asdict(entry) for name, entry in self._entries.items()}
-        replace_file(self._path, orjson.dumps(data, option=orjson.OPT_INDENT_2) + b"\n")
+        replace_file(self.path, orjson.dumps(data, option=orjson.OPT_INDENT_2) + b"\n")
         self.writes += 1
 
 
@@ -113,5 +121,5 @@ def _read(path: Path) -> dict[str, Entry]:
     except (ValueError, LookupError, TypeError, AttributeError) as error:
         raise MachineFault(
             f"{path} is damaged ({error}): it says what attempts without a known bill may have "
-            f"cost. Restore it from a copy; or delete it, and give a --max-cost that much lower"
+            f"cost. Restore it from a copy; or delete it, and go on without a budget"
         ) from None

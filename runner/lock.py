@@ -6,7 +6,7 @@ import os
 import socket
 import sys
 import time
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING, Self
 
 import orjson
@@ -15,6 +15,7 @@ from runner.durable import faults
 from runner.errors import RunFolderError
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
     from pathlib import Path
 
 if sys.platform == "win32":
@@ -52,6 +53,9 @@ else:
         return True
 
 
+_LONGEST_TURN_S = 5.0
+
+
 def _wait_for_lock(handle: int) -> bool:
     # `is_held` takes the lock for a moment to see whether it is free; do not stumble over that.
     for _ in range(10):
@@ -59,6 +63,25 @@ def _wait_for_lock(handle: int) -> bool:
             return True
         time.sleep(0.02)
     return False
+
+
+@contextmanager
+def turn(path: Path) -> Iterator[None]:
+    """Do something short alone: others wait for their turn at the same file.
+
+    Raises RunFolderError when it does not come for seconds, and MachineFault.
+    """
+    with faults("open", path):
+        handle = os.open(path, os.O_RDWR | os.O_CREAT, 0o644)
+    try:
+        until_s = time.monotonic() + _LONGEST_TURN_S
+        while not try_lock(handle):
+            if time.monotonic() > until_s:
+                raise RunFolderError(f"{path} is held by another process; try again")
+            time.sleep(0.01)
+        yield
+    finally:
+        os.close(handle)
 
 
 class Lock:

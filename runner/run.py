@@ -121,6 +121,7 @@ class Course:
         columns: frozenset[str],
         budget: Purse | None,
         say: Callable[[str], None],
+        lost: Callable[[Request], None] = lambda _: None,  # as `asking` tells it
     ) -> None:
         self._flight = flight
         self._sink = sink
@@ -158,6 +159,7 @@ class Course:
             keep_bill=sink.keep_bill,
             stop=self.stop,
             say=say,
+            lost=lost,
         )
 
     async def go(self) -> None:
@@ -205,10 +207,12 @@ class Course:
     def change(self, wanted: Wanted) -> None:
         """Other limits from now on; nothing changes in a run that is stopping.
 
-        Raises JobError where this machine does not allow so many workers.
+        Raises JobError where this machine does not allow so many workers; all is as before then.
         """
         if self.reason is not None:
             return
+        if isinstance(wanted.workers, int):
+            self._client.make_room_for(wanted.workers)
         if wanted.per_second is not None:
             self.lanes.set_pace(_given(wanted.per_second))
         if wanted.tokens_per_minute is not None:

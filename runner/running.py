@@ -189,6 +189,7 @@ class Run:
             columns=columns,
             budget=spending if spending.is_limited else None,
             say=self._say,
+            lost=spending.lost,
         )
         self._course = course
         self._counted()  # earlier failures may be too many already

@@ -9,6 +9,7 @@ from runner.account import Account
 from runner.budget import Budget
 from runner.errors import BudgetReached, JobError
 from runner.lease import Lease
+from runner.losses import Losses, boundless
 from runner.notation import parse_money
 from runner.prices import to_amount
 from runner.tally import PICO, Tally
@@ -78,15 +79,43 @@ class Spending:
             history.merge(tally)
             history.merge(self._before)
             _check_history(flight, history, self._lease)
+            _check_losses(flight, history, self._lease)
             self._take_up(self._lease)
         accounts = [self._account(kind, unit, most) for kind, unit, most in limits_of(flight)]
         write = self._lease.cover if self._lease is not None else None
         self._budget = Budget(tuple(accounts), cover=write, reached=self._reached)
+        self._losses = self._unlimited(flight)
 
     @property
     def is_limited(self) -> bool:
         """Whether there is a limit at all; where there is none, nobody needs to be asked."""
         return bool(self._budget.accounts)
+
+    def _unlimited(self, flight: Preflight) -> list[Losses]:
+        """The kinds that have no limit now, and may have one later."""
+        lease = self._lease
+        if lease is None:
+            return []
+        price = flight.facts.price
+        currency = price.currency if price is not None else None
+        limited = {account.kind for account in self._budget.accounts}
+        money = WorstCase(flight.facts_of, flight.parameters, currency=currency or "")
+        tokens = WorstCase(flight.facts_of, flight.parameters, currency=None)
+        kinds = [
+            Losses(lease, MONEY, currency or "", most=lambda one: money.of(one)[MONEY],
+                   spent=self._pico),
+            Losses(lease, TOKENS, "tokens", most=lambda one: tokens.of(one)[TOKENS],
+                   spent=lambda _: self._tokens()),
+        ]  # fmt: skip
+        return [one for one in kinds if one.kind not in limited]
+
+    def lost(self, request: Request) -> None:
+        """An attempt may be billed, nobody said how much: a later limit must know of it.
+
+        The limits that hold now learn it from its stake. Raises MachineFault.
+        """
+        for one in self._losses:
+            one.add(request)
 
     def _tokens(self) -> int:
         return self._tally.total_tokens + self._before.total_tokens
@@ -138,6 +167,8 @@ class Spending:
             reason.args = (self._say(account, worst),)  # by now everything has landed
         if self._lease is not None and self.is_limited:
             self._lease.give_back(self._budget.accounts)
+        for one in self._losses:
+            one.close()
 
     def to_json(self) -> dict[str, Any] | None:
         """The budget's state for the summary; None without one. Money as the currency's units."""
@@ -234,3 +265,18 @@ def _check_history(flight: Preflight, tally: Tally, lease: Lease) -> None:
             f"--max-cost: {tally.unpriced:,} rows of this run were answered while their price was "
             f"unknown, so nobody knows what has been spent. Use --max-total-tokens"
         )
+
+
+def _check_losses(flight: Preflight, tally: Tally, lease: Lease) -> None:
+    """Raise JobError where attempts without a limit may have cost more than anyone can tell."""
+    for kind, _, _ in limits_of(flight):
+        count = boundless(lease, kind, tally.unmetered_attempts)
+        if count:
+            flag = FLAGS[kind]
+            raise JobError(
+                f"{flag}: {count:,} attempts of this run ended without a known bill while no such "
+                f"limit held, and the most that they may have cost is not known (no max_tokens, no "
+                f"known price, or {lease.path.name} is gone), so this one could not hold over the "
+                f"run's whole life. {flag} none goes on without a limit; for one, start a new run "
+                f"(-o) with the rows that have no answer yet"
+            )

@@ -13,6 +13,7 @@ from runner.errors import BudgetReached, JobError
 from runner.handing import stream
 from runner.job import Job
 from runner.simulator import Simulator, SimulatorSettings
+from runner.tally import PICO
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
@@ -54,8 +55,12 @@ class Asked:
         return await begin(job, self.paths, out, providers_file=self.prices).go()
 
     def lease(self) -> dict[str, Any]:
-        found: dict[str, Any] = orjson.loads((self._place / "out/lease.json").read_bytes())
+        found: dict[str, Any] = orjson.loads(self.lease_file.read_bytes())
         return found
+
+    @property
+    def lease_file(self) -> Path:
+        return self._place / "out/lease.json"
 
     @property
     def stats(self) -> dict[str, Any]:
@@ -122,6 +127,55 @@ async def test_attempts_that_were_given_up_count_in_full(asked: Asked) -> None:
     assert asked.bill_usd <= 0.2
     assert summary.tally.cost is not None
     assert summary.tally.cost < asked.bill_usd, "what was given up was billed"
+
+
+@pytest.mark.parametrize("settings", [{"latency_s": (0.0, 0.24), "seed": 3}])
+@pytest.mark.parametrize("before", [{}, {"max_total_tokens": 10**9}])
+async def test_attempts_given_up_before_a_budget_was_set_count_in_full(
+    asked: Asked, before: dict[str, Any]
+) -> None:
+    first = await asked.go({"timeout_s": 0.12, **before}, first=200)
+    unmetered, told_usd = first.tally.unmetered_attempts, first.tally.cost
+    assert unmetered > 0
+    assert told_usd is not None
+    assert told_usd < asked.bill_usd, "what was given up was billed"
+    lost = asked.lease()["cost"]
+    assert lost["lost"] / PICO >= asked.bill_usd - told_usd
+    assert lost["leased"] == lost["boundless"] == 0
+    most = round(told_usd + lost["lost"] / PICO + 0.02, 4)
+    then = await asked.go({"max_cost": str(most), "timeout_s": 0.12})
+    assert then.exit_status == 4
+    assert asked.bill_usd <= most
+    assert then.budget is not None
+    assert then.budget["cost"]["lost"] >= lost["lost"] / PICO
+
+
+@pytest.mark.parametrize("settings", [{"latency_s": (0.0, 0.24), "seed": 3}])
+async def test_a_budget_lifted_and_set_again_counts_what_was_given_up_meanwhile(
+    asked: Asked,
+) -> None:
+    await asked.go({"max_cost": "0.1", "timeout_s": 0.12})
+    before = asked.lease()["cost"]["lost"]
+    await asked.go({"max_cost": "none", "timeout_s": 0.12}, first=200)
+    assert asked.lease()["cost"]["lost"] > before
+    sent = asked.stats["requests"]
+    again = await asked.go({"max_cost": "0.1", "timeout_s": 0.12})
+    assert again.exit_status == 4
+    assert asked.stats["requests"] == sent
+
+
+@pytest.mark.parametrize("settings", [{"latency_s": (0.0, 0.24), "seed": 3}])
+@pytest.mark.parametrize("limit", ["max_cost", "max_total_tokens"])
+async def test_a_budget_is_refused_after_attempts_that_nobody_knows_a_bound_of(
+    asked: Asked, limit: str
+) -> None:
+    first = await asked.go({"timeout_s": 0.12}, first=40)
+    count, sent = first.tally.unmetered_attempts, asked.stats["requests"]
+    assert count > 0
+    asked.lease_file.unlink()
+    with pytest.raises(JobError, match=rf"^--\S+: {count} attempts .* --\S+ none goes on"):
+        await asked.go({limit: 10**9, "timeout_s": 0.12})
+    assert asked.stats["requests"] == sent
 
 
 async def test_the_same_budget_sends_nothing_more_and_a_higher_one_goes_on(asked: Asked) -> None:

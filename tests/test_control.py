@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from concurrent.futures import ThreadPoolExecutor
+from threading import Barrier
 from typing import TYPE_CHECKING
 
 import pytest
@@ -78,6 +80,24 @@ def test_an_order_is_for_the_process_that_holds_the_lock_and_for_no_later_one(
     with folder.lock():
         assert read_order(folder.control, folder.holder()["since"]) is None
         assert send_order(folder, Wanted(workers=3)).wanted == Wanted(workers=3)
+
+
+def test_orders_given_at_the_same_time_all_count(tmp_path: Path) -> None:
+    folder = SomeRun(tmp_path, questions(4)).folder
+    with folder.lock(), ThreadPoolExecutor(4) as threads:
+        for number in range(1, 31):
+            together = Barrier(4)
+
+            def send(wanted: Wanted, together: Barrier = together) -> None:
+                together.wait()
+                send_order(folder, wanted)
+
+            whole = Wanted(float(number), number, number, bool(number % 2))
+            orders = [Wanted(**{name: value}) for name, value in whole.to_json().items()]
+            list(threads.map(send, orders))
+            found = read_order(folder.control, folder.holder()["since"])
+            assert found is not None
+            assert found.wanted == whole
 
 
 def test_a_damaged_order_is_none(tmp_path: Path) -> None:

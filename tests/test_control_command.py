@@ -153,6 +153,17 @@ def test_more_workers_than_the_machine_has_open_files_for_are_refused(tmp_path: 
         assert run.status()["limits"] == {"qps": None, "tpm": None, "concurrency": 4}
 
 
+@pytest.mark.skipif(sys.platform != "linux", reason="no limit can be set for a running process")
+def test_an_order_is_taken_whole_or_not_at_all_and_hinders_no_later_one(tmp_path: Path) -> None:
+    with going(tmp_path, "--concurrency", "4") as run:
+        resource.prlimit(run.process.pid, resource.RLIMIT_NOFILE, (500, 500))
+        run.control("qps=7", "concurrency=600", "pause", status=2)
+        assert run.status()["limits"] == {"qps": None, "tpm": None, "concurrency": 4}
+        run.until(len(run.moments()) + 20)  # it is not paused
+        assert "paused" in run.control("qps=7", "pause")
+        assert run.status()["limits"] == {"qps": 7, "tpm": None, "concurrency": 4}
+
+
 def test_auto_takes_more_workers_while_they_are_what_is_missing(tmp_path: Path) -> None:
     with going(tmp_path, "--concurrency", "auto", latency="0.1") as run:
         run.until(1_200)

@@ -29,7 +29,7 @@ LAYERS: dict[str, tuple[frozenset[str], ...]] = {
             ),
             "folder blocks pilot worst_case sealing",
             "drift kept reading",
-            "side_by_side preflight conclusion for_excel",
+            "losses side_by_side preflight conclusion for_excel",
             "export shown checked status compared",
             "dry_run estimate plan rebuilding",
             "switch",

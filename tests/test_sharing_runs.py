@@ -161,10 +161,16 @@ def test_a_server_that_enforces_the_limit_has_hardly_anything_to_refuse(story: S
     assert refused <= 0.01 * len(story.log.asked) + PER_SECOND * story.late_s
 
 
+def is_half(story: Story, run: str, from_s: float, to_s: float) -> bool:
+    """Whether a run had its half; what the server was late for may count on either side."""
+    rate = story.log.rate(run, from_s, to_s)
+    moved = PER_SECOND * story.late_s / (to_s - from_s)
+    return 0.4 * PER_SECOND - moved <= rate <= 0.6 * PER_SECOND + moved
+
+
 def test_two_runs_get_half_each_whatever_their_number_of_workers(story: Story) -> None:
     for run in "ab":
-        rate = story.log.rate(run, story.both_from_s + 0.6, story.both_from_s + 2)
-        assert 0.4 * PER_SECOND <= rate <= 0.6 * PER_SECOND
+        assert is_half(story, run, story.both_from_s + 0.6, story.both_from_s + 2)
 
 
 def test_a_third_run_gets_a_third(story: Story) -> None:
@@ -177,13 +183,12 @@ def test_a_third_run_gets_a_third(story: Story) -> None:
 def test_a_run_that_ends_leaves_its_part_to_the_others(story: Story) -> None:
     assert story.third_status == 0
     for run in "ab":
-        rate = story.log.rate(run, story.third_gone_s + 1, story.third_gone_s + 2)
-        assert 0.4 * PER_SECOND <= rate <= 0.6 * PER_SECOND
+        assert is_half(story, run, story.third_gone_s + 1, story.third_gone_s + 2)
 
 
 def test_the_survivor_of_a_kill_takes_it_all_within_seconds(story: Story) -> None:
-    assert story.log.of("b")[-1] <= story.killed_s + 0.1
-    assert story.all_taken_s <= story.killed_s + 3
+    assert story.log.of("b")[-1] <= story.killed_s + 0.1 + story.late_s
+    assert story.all_taken_s <= story.killed_s + 3 + story.late_s
 
 
 def test_a_run_says_how_many_share_now(story: Story) -> None:

@@ -42,6 +42,14 @@ def test_fractions_hold_over_a_longer_span(qps: float, seconds: int, expected: i
     assert len(let_in(gate, [i / 50 for i in range(seconds * 50)])) == expected
 
 
+@pytest.mark.parametrize(("qps", "most"), [(16.67, 17), (2.5, 3), (1.01, 2)])
+def test_a_fraction_holds_in_any_second_too(qps: float, most: int) -> None:
+    gate = Gate(SimulatorSettings(qps=qps))
+    assert len(let_in(gate, [0.0] * 2_000)) == most
+    accepted = let_in(gate, [1 + i / 128 for i in range(1_280)])
+    assert all(sum(t - 1 < u <= t for u in accepted) <= most for t in accepted)
+
+
 def test_an_even_pace_at_the_limit_is_never_throttled() -> None:
     gate = Gate(SimulatorSettings(qps=50, rpm=3_000))
     assert len(let_in(gate, [i / 50 for i in range(6_000)])) == 6_000

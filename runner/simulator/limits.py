@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections import deque
 from fractions import Fraction
+from math import ceil
 from typing import TYPE_CHECKING, Final
 
 if TYPE_CHECKING:
@@ -66,6 +67,9 @@ class Gate:
             # A fraction such as 2.5/s is 5 in any 2 s; a limit of 100/s is 100 in any second.
             pace = Fraction(settings.qps).limit_denominator(100)
             self._requests.append((Window(float(pace.denominator)), max(1, pace.numerator)))
+            if settings.qps >= 1 and pace.denominator > 1:
+                # That long span alone would let all of it in at one moment.
+                self._requests.append((Window(1.0), ceil(settings.qps)))
         if settings.rpm is not None:
             self._requests.append((Window(60.0), max(1, int(settings.rpm))))
         self._tpm = settings.tpm
