@@ -185,7 +185,7 @@ def _refuse_occupied(folder: RunFolder, export_file: Path | None, name: str) -> 
 
 
 def _block_rows(flight: Preflight) -> int:
-    """The block size of a new run, from the first batch's bytes a row."""
+    """The block size of a new run, from the first batch's bytes a row and how they grow."""
     spans = [range(sys.maxsize)]
     keep = flight.inputs.names
     batch = next(flight.dataset.batches(columns=(), keep=keep, spans=spans))
@@ -193,4 +193,4 @@ def _block_rows(flight: Preflight) -> int:
     total = flight.rows
     if total is None:
         total = round(flight.dataset.total_bytes / max(1.0, bytes_per_row))
-    return block_rows_for(bytes_per_row, total)
+    return block_rows_for(bytes_per_row * flight.dataset.growth(), total)

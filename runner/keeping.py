@@ -33,9 +33,11 @@ if TYPE_CHECKING:
     from runner.seal_record import SealRecord
 
 # Behind a straggler reading waits once this many blocks are open and hold this much: both, since
-# small blocks are no burden and a retry that waits for seconds should hold nobody back.
+# small blocks are no burden and a retry that waits for seconds should hold nobody back. Larger
+# ones, however few, wait at the second bound.
 MOST_OPEN_BLOCKS = 8
 MOST_OPEN_BYTES = 32 << 20
+MOST_OPEN_BYTES_OF_FEW = 48 << 20
 # Where a row fills a block, as many are still wanted as it takes to tell bad rows from a
 # configuration that is refused: with fewer, each would wait for the other.
 LEAST_OPEN_ROWS = 24
@@ -202,9 +204,11 @@ class Keeping:
 
     def _look_for_room(self) -> None:
         blocks = self._open.values()
+        most = MOST_OPEN_BYTES if len(blocks) > MOST_OPEN_BLOCKS else MOST_OPEN_BYTES_OF_FEW
         if (
-            len(blocks) > MOST_OPEN_BLOCKS
-            and sum(block.open_bytes for block in blocks) > MOST_OPEN_BYTES
+            # Blocks are read one after the other: one alone may have to be read on to be complete.
+            len(blocks) > 1
+            and sum(block.open_bytes for block in blocks) > most
             and sum(block.rows_read for block in blocks) > LEAST_OPEN_ROWS
         ):
             self._room.clear()

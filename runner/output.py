@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping, Sequence
 
 _YEAR_10000_S = 253_402_300_800  # the first second that dates cannot tell
+_SLICE_BYTES = 2 << 20  # of inputs: what is encoded and written at a time
 _SLICE_ROWS = 512  # about 1 MB of answers: what is turned into columns at a time
 
 # One schema, known before the first request. Order and types are the contract of the output.
@@ -96,6 +97,23 @@ def assemble(
         return outputs.cast(schema)
     table = pa.Table.from_batches(list(inputs), schema=kept)
     return pa.Table.from_arrays([*table.columns, *outputs.columns], schema=schema)
+
+
+def slices(
+    inputs: Iterable[pa.RecordBatch], results: Sequence[Result], schema: pa.Schema, prefix: str
+) -> Iterator[pa.Table]:
+    """The table of `assemble` in pieces: each ends with the batch that makes it large enough."""
+    waiting: list[pa.RecordBatch] = []
+    start = stop = size = 0
+    for batch in inputs:
+        waiting.append(batch)
+        stop += batch.num_rows
+        size += batch.nbytes
+        if size >= _SLICE_BYTES:
+            yield assemble(waiting, results[start:stop], schema, prefix)
+            waiting, start, size = [], stop, 0
+    if start < len(results):
+        yield assemble(waiting, results[start:], schema, prefix)
 
 
 def results_of(

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from runner.output import assemble
+from runner.output import slices
 from runner.tally import Tally
 
 if TYPE_CHECKING:
@@ -32,7 +32,7 @@ def seal_block(
     return seals.seal(
         block,
         results[0].row,
-        [assemble(inputs, results, schema, prefix)],
+        slices(inputs, results, schema, prefix),
         [result.key for result in results],
         tally,
         {one.row: one.unmetered_attempts for one in results if one.unmetered_attempts},

@@ -15,7 +15,12 @@ from some_results import some_bill, some_failure, some_result
 from runner.asked_again import Retry
 from runner.errors import MachineFault
 from runner.journal import encode_line
-from runner.keeping import LEAST_OPEN_ROWS, MOST_OPEN_BLOCKS, MOST_OPEN_BYTES
+from runner.keeping import (
+    LEAST_OPEN_ROWS,
+    MOST_OPEN_BLOCKS,
+    MOST_OPEN_BYTES,
+    MOST_OPEN_BYTES_OF_FEW,
+)
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -229,7 +234,7 @@ async def test_a_part_that_cannot_be_written_stops_the_keeping(small: Small, pla
 async def test_reading_waits_behind_a_straggler_and_goes_on_after_it(tmp_path: Path) -> None:
     rows = 4 * (MOST_OPEN_BLOCKS + 1)
     small = Small(tmp_path / "run", rows=rows + 8)
-    heavy = "x" * (MOST_OPEN_BYTES // 16)
+    heavy = "x" * (MOST_OPEN_BYTES // 32)
     async with small.kept() as keeping:
         for start in range(0, rows, 4):
             keeping.take(batch(range(start, start + 4), text=lambda _: heavy), None)
@@ -247,6 +252,38 @@ async def test_reading_waits_behind_a_straggler_and_goes_on_after_it(tmp_path: P
         for row in range(4):
             await keeping.keep(some_result(row))
         await waiting
+        assert not keeping.is_full
+
+
+async def test_reading_waits_behind_few_blocks_that_hold_much(tmp_path: Path) -> None:
+    small = Small(tmp_path / "run", rows=1000, block_rows=50)
+    row_bytes = 1 << 18
+    async with small.kept() as keeping:
+        taken = 0
+        while not keeping.is_full:
+            keeping.take(batch(range(taken, taken + 5), text=lambda _: "x" * row_bytes), None)
+            taken += 5
+        assert 0 <= taken * row_bytes - MOST_OPEN_BYTES_OF_FEW <= 5 * row_bytes
+        for row in range(taken // 50 * 50):
+            await keeping.keep(some_result(row))
+        await keeping.wait_for_room()
+        assert not keeping.is_full
+
+
+async def test_a_block_above_every_bound_is_read_to_its_end_alone(tmp_path: Path) -> None:
+    size = 10 * LEAST_OPEN_ROWS
+    small = Small(tmp_path / "run", rows=2 * size, block_rows=size)
+    heavy = "x" * (2 * MOST_OPEN_BYTES_OF_FEW // size)
+    async with small.kept() as keeping:
+        for row in range(size):
+            assert not keeping.is_full, "it could never become complete"
+            keeping.take(batch(range(row, row + 1), text=lambda _: heavy), None)
+        keeping.take(batch(range(size, size + 1), text=lambda _: heavy), None)
+        assert keeping.is_full, "none is begun beside it"
+        for row in range(size):
+            await keeping.keep(some_result(row))
+        await keeping.wait_for_room()
+        keeping.take(batch(range(size + 1, size + 2), text=lambda _: heavy), None)
         assert not keeping.is_full
 
 

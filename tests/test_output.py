@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from some_results import any_result, some_failure, some_result
 
 from runner.errors import JobError
-from runner.output import assemble, output_schema, result_schema, results_of
+from runner.output import assemble, output_schema, result_schema, results_of, slices
 
 if TYPE_CHECKING:
     from runner.records import Result
@@ -136,3 +136,16 @@ def test_a_table_of_no_rows_has_all_columns(inputs: pa.Schema) -> None:
 def test_a_time_that_no_calendar_knows_becomes_null(seconds: int) -> None:
     table = assemble([], [some_result(created=seconds)], result_schema(""), "")
     assert table["created"].to_pylist() == [None]
+
+
+@pytest.mark.parametrize(("chars", "rows_each"), [(10, [60]), (1 << 18, [10] * 6)])
+def test_a_block_is_written_in_slices_of_its_bytes_and_a_small_one_at_once(
+    chars: int, rows_each: list[int]
+) -> None:
+    text = pa.schema([("text", pa.string())])
+    inputs = [pa.record_batch([["x" * chars] * 5], schema=text) for _ in range(12)]
+    results = [some_result(row) for row in range(60)]
+    schema = output_schema(text, "")
+    found = list(slices(inputs, results, schema, ""))
+    assert [len(table) for table in found] == rows_each
+    assert pa.concat_tables(found) == assemble(inputs, results, schema, "")

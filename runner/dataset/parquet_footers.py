@@ -32,6 +32,7 @@ class ParquetFile:
     source: Source
     start: int  # position of its first row
     group_rows: tuple[int, ...]  # rows in each row group
+    group_bytes: tuple[int, ...]  # of each, not compressed
     schema: pa.Schema
 
     @property
@@ -51,13 +52,15 @@ def read_footer(source: Source, start: int) -> ParquetFile:
     _check_magic(source)
     with opened(source, DatasetError) as parquet:
         metadata, schema = parquet.metadata, parquet.schema_arrow
-    groups = tuple(metadata.row_group(at).num_rows for at in range(metadata.num_row_groups))
+    groups = [metadata.row_group(at) for at in range(metadata.num_row_groups)]
+    rows = tuple(group.num_rows for group in groups)
+    sizes = tuple(group.total_byte_size for group in groups)
     double = sorted({name for name in schema.names if schema.names.count(name) > 1})
     if double:
         raise DatasetError(
             f"{source.path} has more than one column named '{double[0]}'; rename all but one"
         )
-    return ParquetFile(source, start, groups, schema.remove_metadata())
+    return ParquetFile(source, start, rows, sizes, schema.remove_metadata())
 
 
 def _check_magic(source: Source) -> None:

@@ -39,6 +39,13 @@ class ParquetRows:
             start = file.stop
         self.total_rows: int | None = start
         self.row_groups = tuple(group for file in self._files for group in file.groups)
+        # Of each row group with rows, in order, whatever its columns.
+        self.bytes_per_row = [
+            size / rows
+            for file in self._files
+            for size, rows in zip(file.group_bytes, file.group_rows, strict=True)
+            if rows
+        ]
         self.schema = unify(self._files)
         if start == 0:
             raise DatasetError(f"{sources[0].path}: the dataset has no rows")
