@@ -20,7 +20,7 @@ demo: $(INSTALLED) ## run the main job on the example dataset, against a stand-i
 	$(BIN)/penstock show demo/ --row 2
 
 test: $(INSTALLED) ## run the tests
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest -n 2 --dist loadfile
 
 soak: $(INSTALLED) ## kill 200 runs and 48 switches, overspend 50 budgets: in vain
 	$(BIN)/python tests/soak_crashes.py

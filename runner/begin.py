@@ -193,4 +193,6 @@ def _block_rows(flight: Preflight) -> int:
     total = flight.rows
     if total is None:
         total = round(flight.dataset.total_bytes / max(1.0, bytes_per_row))
-    return block_rows_for(bytes_per_row * flight.dataset.growth(), total)
+    if len(keep) == len(flight.dataset.schema.names):  # known of whole rows only
+        bytes_per_row *= flight.dataset.growth()
+    return block_rows_for(bytes_per_row, total)

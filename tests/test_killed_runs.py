@@ -47,7 +47,7 @@ def test_a_process_dies_at_the_step_that_was_chosen(tmp_path: Path, moment: str)
     )  # fmt: skip
     assert done.returncode == -9
     written = (tmp_path / "out" / ".run.json.tmp").read_bytes()
-    whole = written.endswith(b"}\n")
+    whole = written.startswith(b"{\n") and written.endswith(b"\n}\n")
     assert (bool(written), whole) == {
         "before": (False, False), "amid": (True, False), "after": (True, True)
     }[moment]  # fmt: skip
