@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from runner.records import Reply, Request, Result, Unfinished, Usage
 from runner.tally import PICO
@@ -53,25 +53,27 @@ class Bill:
         """In `currency`; None while nothing was metered or where a price is unknown."""
         return None if self.unpriced or self.usage is None else self.cost_pico / PICO
 
+    def _sums(self) -> dict[str, Any]:
+        """What a result and an unfinished bill both say of the row's attempts."""
+        usage, cost = self.usage, self.cost
+        return {
+            "attempts": self.attempts,
+            "unmetered_attempts": self.unmetered_attempts,
+            "prompt_tokens": usage.prompt_tokens if usage else None,
+            "completion_tokens": usage.completion_tokens if usage else None,
+            "total_tokens": usage.total_tokens if usage else None,
+            "cached_tokens": usage.cached_tokens if usage else None,
+            "reasoning_tokens": usage.reasoning_tokens if usage else None,
+            "cost": cost,
+            "currency": None if cost is None else self.currency,
+        }
+
     def so_far(self, row: int) -> Unfinished:
         """What the row has cost, while it has no final word."""
-        usage, cost = self.usage, self.cost
-        return Unfinished(
-            row=row,
-            attempts=self.attempts,
-            unmetered_attempts=self.unmetered_attempts,
-            prompt_tokens=usage.prompt_tokens if usage else None,
-            completion_tokens=usage.completion_tokens if usage else None,
-            total_tokens=usage.total_tokens if usage else None,
-            cached_tokens=usage.cached_tokens if usage else None,
-            reasoning_tokens=usage.reasoning_tokens if usage else None,
-            cost=cost,
-            currency=None if cost is None else self.currency,
-        )
+        return Unfinished(row=row, **self._sums())
 
     def succeeded(self, request: Request, reply: Reply) -> Result:
         """The row's answer."""
-        usage, cost = self.usage, self.cost
         return Result(
             row=request.row,
             key=request.key,
@@ -83,19 +85,11 @@ class Bill:
             model=reply.model or request.model,
             response_id=reply.response_id,
             created=reply.created,
-            prompt_tokens=usage.prompt_tokens if usage else None,
-            completion_tokens=usage.completion_tokens if usage else None,
-            total_tokens=usage.total_tokens if usage else None,
-            cached_tokens=usage.cached_tokens if usage else None,
-            reasoning_tokens=usage.reasoning_tokens if usage else None,
-            cost=cost,
-            attempts=self.attempts,
+            **self._sums(),
             latency_s=reply.latency_s,
             ttft_s=reply.ttft_s,
             request_id=reply.request_id,
-            currency=None if cost is None else self.currency,
             finished_at=time.time(),
-            unmetered_attempts=self.unmetered_attempts,
         )
 
     def failed(
@@ -110,7 +104,6 @@ class Bill:
         rejected: Reply | str | None = None,
     ) -> Result:
         """The row's failure. `rejected`: what was paid for and cannot be used."""
-        usage, cost = self.usage, self.cost
         reply = rejected if isinstance(rejected, Reply) else None
         text = reply.completion if reply else rejected
         return Result(
@@ -119,20 +112,12 @@ class Bill:
             finish_reason=reply.finish_reason if reply else None,
             model=reply.model if reply else None,
             response_id=reply.response_id if reply else None,
-            prompt_tokens=usage.prompt_tokens if usage else None,
-            completion_tokens=usage.completion_tokens if usage else None,
-            total_tokens=usage.total_tokens if usage else None,
-            cached_tokens=usage.cached_tokens if usage else None,
-            reasoning_tokens=usage.reasoning_tokens if usage else None,
-            cost=cost,
-            attempts=self.attempts,
+            **self._sums(),
             latency_s=reply.latency_s if reply else None,
             request_id=reply.request_id if reply else request_id,
-            currency=None if cost is None else self.currency,
             finished_at=time.time(),
             error_type=error_type,
             error_code=code,
             error_message=message,
             rejected=text if isinstance(text, str) else None,
-            unmetered_attempts=self.unmetered_attempts,
         )
