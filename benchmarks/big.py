@@ -112,9 +112,10 @@ def flat(bench: Bench, rows: int) -> None:
     )
     print("\n| rows | seconds | peak MB | CPU us a row, that of a run of 200 taken off |")
     print("|---|---|---|---|", flush=True)
+    course: list[tuple[int, Sight]] = []
     for count in (FEW_ROWS, FEW_ROWS, FEW_ROWS, SMALL_ROWS, rows):
         run = f"run-{count}-{time.monotonic_ns()}" if count == FEW_ROWS else f"run-{count}"
-        process, course = bench.generate(count, run), []
+        process = bench.generate(count, run)
         while (sight := process.look()) is not None:
             done = bench.sealed_rows(run) if count == rows else 0
             if done > (course[-1][0] if course else 0):
