@@ -4,7 +4,7 @@
                whether each row came out once and in its place
     resume     one of N rows, killed with half of it done and resumed: how soon does it ask again?
     commands   status, plan, export and the like on N answered rows, and a switch to a new layout
-    large      rows of 25 kB to 5 MB, and streamed replies: memory
+    large      rows of 25 kB to 5 MB, and streamed replies: memory, and whether workers idle
 
 The server is never the bottleneck. All four take about 15 minutes with 1,000,000 rows.
 """
@@ -12,97 +12,25 @@ The server is never the bottleneck. All four take about 15 minutes with 1,000,00
 from __future__ import annotations
 
 import argparse
-import json
 import platform
 import statistics
 import sys
 import tempfile
 import time
-from dataclasses import dataclass
 from importlib.metadata import version
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-import pyarrow as pa
-import pyarrow.parquet as pq
+from bench import WORKERS, Bench, check_output, write_dataset
+from large_rows import large
 from run import server, whole_way
-from watching import Sight, Watched
+
+if TYPE_CHECKING:
+    from watching import Sight
 
 SMALL_ROWS = 50_000
 FEW_ROWS = 10_000
-WORKERS = 200
 SEGMENTS = 10
-_BATCH = 20_000
-_QUESTION = "A question of the usual length, asked again and again. " * 11
-
-
-@dataclass(frozen=True, slots=True)
-class Bench:
-    """Where everything lies."""
-
-    folder: Path
-    base_url: str
-    notes: Path  # when the server was first asked, by each client
-
-    def dataset(self, rows: int) -> Path:
-        """A file of so many rows, each with its number; made when first asked for."""
-        path = self.folder / f"{rows}.parquet"
-        if not path.exists():
-            write_dataset(path, rows)
-        return path
-
-    def generate(self, rows: int, run: str) -> Watched:
-        """A run over such a file, from its beginning."""
-        command = whole_way(self.base_url, self.dataset(rows), WORKERS, run)
-        return Watched(command, self.folder)
-
-    def penstock(self, *words: str) -> Watched:
-        """Another command."""
-        program = [sys.executable, "-c", "from jobs.cli import main; main()"]
-        return Watched([*program, *words], self.folder)
-
-    def first_request_s(self, process: Watched) -> float:
-        """Seconds from the command to its first request, as the server saw it."""
-        while process.look() is not None:
-            noted = self.notes.read_text().split() if self.notes.exists() else []
-            if noted and float(noted[-1]) > process.began:
-                return float(noted[-1]) - process.began
-            process.sleep()
-        sys.exit("a run ended before its first request")
-
-    def sealed_rows(self, run: str) -> int:
-        """How many rows are in finished parts, the last block's counted as full."""
-        folder = self.folder / run
-        if not (folder / "run.json").exists():
-            return 0
-        block_rows: int = json.loads((folder / "run.json").read_bytes())["block_rows"]
-        return len(list((folder / "seals").glob("[0-9]*[0-9].keys"))) * block_rows
-
-
-def write_dataset(path: Path, rows: int, *, edited: int | None = None) -> None:
-    """Numbered rows; with `edited` the first row is missing and that one has another text."""
-    schema = pa.table({"row_number": [0], "text": [""]}).schema
-    with pq.ParquetWriter(path, schema) as writer:
-        for start in range(0 if edited is None else 1, rows, _BATCH):
-            numbers = list(range(start, min(start + _BATCH, rows)))
-            texts = [f"{one}: {'Other. ' if one == edited else ''}{_QUESTION}" for one in numbers]
-            writer.write_table(pa.table({"row_number": numbers, "text": texts}, schema))
-
-
-def check_output(run: Path, rows: int) -> None:
-    """Every row once, in its place, answered, beside its own input. Ends everything otherwise."""
-    at = 0
-    for part in sorted((run / "completions").iterdir()):
-        with pq.ParquetFile(part) as file:
-            for batch in file.iter_batches(columns=["row", "row_number", "completion"]):
-                places = list(range(at, at + batch.num_rows))
-                for name in ("row", "row_number"):
-                    if batch.column(name).to_pylist() != places:
-                        sys.exit(f"{part}: {name} is not {places[0]}, {places[0] + 1}, ...")
-                if batch.column("completion").null_count:
-                    sys.exit(f"{part}: rows without an answer")
-                at += batch.num_rows
-    if at != rows:
-        sys.exit(f"{run}: {at:,} rows came out of {rows:,}")
 
 
 def flat(bench: Bench, rows: int) -> None:
@@ -205,45 +133,6 @@ def commands(bench: Bench, rows: int) -> None:
         "resume --accept-changes: a switch, and one row asked",
         "resume", run, str(edited), "--accept-changes", "--quiet",
     )  # fmt: skip
-
-
-def large(bench: Bench, rows: int) -> None:
-    """The peak with rows that are large, and with replies that are streamed."""
-    del rows
-    print(
-        "\n| rows | of | workers | replies | seconds | peak MB |\n|---|---|---|---|---|---|",
-        flush=True,
-    )
-    for count, size, workers, stream in (
-        (50_000, 600, 200, True),
-        (20_000, 25_000, 200, False),
-        (20_000, 25_000, 1000, False),
-        (6_000, 100_000, 200, False),
-        (6_000, 100_000, 1000, False),
-        (100, 5_000_000, 200, False),
-    ):
-        path = bench.folder / f"{count}-{size}.parquet"
-        if not path.exists():
-            write_large(path, count, size)
-        run = f"large-{size}-{workers}-{stream}"
-        command = whole_way(bench.base_url, path, workers, run, stream=stream)
-        end = Watched(command, bench.folder).to_end()
-        print(
-            f"| {count:,} | {size:,} bytes | {workers:,} | {'streamed' if stream else 'plain'} | "
-            f"{end.wall_s:.1f} | {end.peak_mb:.0f} |",
-            flush=True,
-        )
-
-
-def write_large(path: Path, rows: int, size: int) -> None:
-    """Rows of so many bytes, in row groups of about 64 MB."""
-    step = max(1, (64 << 20) // size)
-    schema = pa.table({"row_number": [0], "text": [""]}).schema
-    with pq.ParquetWriter(path, schema) as writer:
-        for start in range(0, rows, step):
-            numbers = list(range(start, min(start + step, rows)))
-            texts = [f"{one}: {_QUESTION * (size // len(_QUESTION) + 1)}"[:size] for one in numbers]
-            writer.write_table(pa.table({"row_number": numbers, "text": texts}, schema))
 
 
 PARTS = {"flat": flat, "resume": resume, "commands": commands, "large": large}

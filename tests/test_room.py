@@ -112,8 +112,8 @@ async def test_workers_that_memory_keeps_idle_are_told() -> None:
     _, said = await waiting_for(blocks, 1000)
     assert said == [
         (
-            "Reading waits: 100 rows of 210 MB are being asked, and no more at once fit into memory, "
-            "so some of 1,000 workers idle."
+            "Reading waits: 100 rows of 210 MB are being asked, and no more at once fit into "
+            "memory, so some of 1,000 workers idle."
         )
     ]
     _, said = await waiting_for(blocks, 50)
