@@ -3,7 +3,7 @@
 
 SHELL := /bin/sh
 .DEFAULT_GOAL := help
-.PHONY: help demo test soak check lint types format bench bench-peers build examples clean
+.PHONY: help demo test soak check lint types format bench bench-big bench-peers build examples clean
 
 PYTHON ?= python3.11
 VENV := .venv
@@ -48,6 +48,9 @@ bench: $(INSTALLED) ## measure speed, limits and counting beside the bare loop a
 	$(BIN)/python benchmarks/limits.py
 	$(BIN)/python benchmarks/counting.py
 	$(BIN)/python benchmarks/pilot_trials.py
+
+bench-big: $(INSTALLED) ## measure runs of 1,000,000 rows: memory, resume, a switch; 15 minutes, 8 GB
+	$(BIN)/python benchmarks/big.py
 
 bench-peers: $(INSTALLED) ## measure other clients, each installed in benchmarks/.peers
 	$(BIN)/python benchmarks/peers.py

@@ -1,123 +1,157 @@
-"""`python benchmarks/big.py [--rows N]`: is memory flat, and how soon does a resume ask again?
+"""`python benchmarks/big.py [PART...] [--rows N]`: does anything grow with the number of rows?
 
-Runs of 50,000 and of N rows, from Parquet to the last part, against a server that is never the
-bottleneck; then one of N rows that is killed with half of it done, and resumed.
+    flat       runs of 10,000, 50,000 and N rows, Parquet to the last part: memory, CPU a row, and
+               whether each row came out once and in its place
+    resume     one of N rows, killed with half of it done and resumed: how soon does it ask again?
+    commands   status, plan, export and the like on N answered rows, and a switch to a new layout
+    large      rows of 25 kB to 5 MB, and streamed replies: memory, and whether workers idle
+
+The server is never the bottleneck. All four take about 15 minutes with 1,000,000 rows.
 """
 
 from __future__ import annotations
 
 import argparse
-import json
-import os
-import subprocess
+import platform
+import statistics
 import sys
 import tempfile
 import time
+from importlib.metadata import version
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-import pyarrow as pa
-import pyarrow.parquet as pq
+from bench import WORKERS, Bench, check_output, write_dataset
+from large_rows import large
 from run import server, whole_way
 
+if TYPE_CHECKING:
+    from watching import Sight
+
 SMALL_ROWS = 50_000
-WORKERS = 200
-_BATCH = 20_000
-_QUESTION = "A question of the usual length, asked again and again. " * 11
+FEW_ROWS = 10_000
+SEGMENTS = 10
 
 
-def write_dataset(path: Path, rows: int) -> None:
-    schema = pa.table({"row_number": [0], "text": [""]}).schema
-    with pq.ParquetWriter(path, schema) as writer:
-        for start in range(0, rows, _BATCH):
-            numbers = list(range(start, min(start + _BATCH, rows)))
-            texts = [f"{number}: {_QUESTION}" for number in numbers]
-            writer.write_table(pa.table({"row_number": numbers, "text": texts}, schema))
+def flat(bench: Bench, rows: int) -> None:
+    """Memory and CPU a row, by the number of rows and in the course of the longest run."""
+    start_cpu_s = statistics.median(
+        bench.generate(WORKERS, f"start-{turn}").to_end().cpu_s for turn in range(3)
+    )
+    print("\n| rows | seconds | peak MB | CPU us a row, that of a run of 200 taken off |")
+    print("|---|---|---|---|", flush=True)
+    course: list[tuple[int, Sight]] = []
+    for count in (FEW_ROWS, FEW_ROWS, FEW_ROWS, SMALL_ROWS, rows):
+        run = f"run-{count}-{time.monotonic_ns()}" if count == FEW_ROWS else f"run-{count}"
+        process = bench.generate(count, run)
+        while (sight := process.look()) is not None:
+            done = bench.sealed_rows(run) if count == rows else 0
+            if done > (course[-1][0] if course else 0):
+                course.append((done, sight))
+            process.sleep()
+        end = process.to_end()
+        check_output(bench.folder / run, count)
+        cpu_us = (end.cpu_s - start_cpu_s) / (count - WORKERS) * 1e6
+        print(f"| {count:,} | {end.wall_s:.0f} | {end.peak_mb:.1f} | {cpu_us:.1f} |", flush=True)
+    print(f"\nEach of the {rows:,} rows came out once, in its place. In the course of that run:\n")
+    print_course(course, rows)
 
 
-def begin(command: list[str], folder: Path) -> subprocess.Popen[bytes]:
-    environment = {**os.environ, "DASHSCOPE_API_KEY": "sk-benchmark"}
-    return subprocess.Popen(command, cwd=folder, env=environment)
+def print_course(course: list[tuple[int, Sight]], rows: int) -> None:
+    """A line for each tenth of a run."""
+    print("| rows done | CPU us a row since the line above | peak MB so far |\n|---|---|---|")
+    before = course[0]
+    for tenth in range(1, SEGMENTS + 1):
+        upto = [one for one in course if one[0] <= tenth * rows / SEGMENTS]
+        if upto and upto[-1][0] > before[0]:
+            now = upto[-1]
+            cpu_us = (now[1].cpu_s - before[1].cpu_s) / (now[0] - before[0]) * 1e6
+            print(f"| {now[0]:,} | {cpu_us:.1f} | {now[1].peak_mb:.1f} |")
+            before = now
+    sys.stdout.flush()
 
 
-def peak_mb(process: subprocess.Popen[bytes]) -> float:
-    """Wait for its end; the most memory it ever had.
-
-    Linux's own high-water mark, looked at again and again: the one of `wait4` also counts what this
-    process had when it began the other.
-    """
-    peak = 0.0
-    while process.poll() is None:
-        try:
-            status = Path(f"/proc/{process.pid}/status").read_text()
-        except (FileNotFoundError, ProcessLookupError):
-            continue
-        for line in status.splitlines():
-            if line.startswith("VmHWM:"):
-                peak = int(line.split()[1]) / 1024
-        time.sleep(0.05)
-    if process.returncode:
-        sys.exit(f"a run ended with {process.returncode}")
-    return peak
-
-
-def first_result_s(process: subprocess.Popen[bytes], run: Path, since_ns: int) -> float:
-    """Seconds from the command to the first line of a journal, which follows the first answer."""
-    while process.poll() is None:
-        for path in (run / "journal").glob("*.jsonl"):
-            try:
-                found = path.stat()
-            except FileNotFoundError:  # sealed meanwhile
-                continue
-            if found.st_size and found.st_mtime_ns >= since_ns:
-                return (found.st_mtime_ns - since_ns) / 1e9
-        time.sleep(0.005)
-    sys.exit("a run ended before its first answer")
+def resume(bench: Bench, rows: int) -> None:
+    """From the command to its first request: at the beginning, and with half of the rows done."""
+    fresh, again = [], []
+    for turn in range(3):
+        process = bench.generate(rows, f"fresh-{turn}")
+        fresh.append(bench.first_request_s(process))
+        process.kill()
+    process = bench.generate(rows, "half")
+    while bench.sealed_rows("half") < rows / 2 and process.look() is not None:
+        process.sleep()
+    process.kill()
+    for _ in range(3):
+        process = bench.penstock("resume", "half", "--quiet")
+        again.append(bench.first_request_s(process))
+        process.kill()
+    end = bench.penstock("resume", "half", "--quiet").to_end()
+    check_output(bench.folder / "half", rows)
+    more_s = statistics.median(again) - statistics.median(fresh)
+    print(
+        f"\nTo the first request, at the server, three of each: {_listed(fresh)} s fresh, "
+        f"{_listed(again)} s with half of {rows:,} rows done after a kill: {more_s:+.2f} s "
+        f"(at most +2). The resume to its end: peak {end.peak_mb:.1f} MB, {end.wall_s:.0f} s; "
+        f"each row came out once.",
+        flush=True,
+    )
 
 
-def kill_half_way(process: subprocess.Popen[bytes], run: Path, rows: int) -> None:
-    while process.poll() is None:
-        block_rows = json.loads((run / "run.json").read_bytes())["block_rows"]
-        if len(list((run / "seals").glob("*.keys"))) * block_rows >= rows / 2:
-            process.kill()
-            return
-        time.sleep(0.05)
-    sys.exit("the run was over before it could be killed")
+def _listed(seconds: list[float]) -> str:
+    return ", ".join(f"{one:.2f}" for one in seconds)
+
+
+def commands(bench: Bench, rows: int) -> None:
+    """What each command takes on a finished run, and on one whose process has died."""
+    run = f"run-{rows}"
+    if not (bench.folder / run).exists():
+        bench.generate(rows, run).to_end()
+    edited = bench.folder / "edited.parquet"
+    write_dataset(edited, rows, edited=rows // 2)
+    print("\n| command | seconds | CPU seconds | peak MB |\n|---|---|---|---|", flush=True)
+
+    def timed(name: str, *words: str) -> None:
+        end = bench.penstock(*words).to_end()
+        print(f"| {name} | {end.wall_s:.2f} | {end.cpu_s:.2f} | {end.peak_mb:.0f} |", flush=True)
+
+    timed("status", "status", run)
+    (bench.folder / run / "summary.json").unlink()
+    timed("status, its process gone without a word", "status", run)
+    timed("show --row", "show", run, "--row", str(rows // 2))
+    timed("show --failed", "show", run, "--failed")
+    timed("plan, nothing changed", "plan", run)
+    timed("plan --verify", "plan", run, "--verify")
+    timed(
+        "generate again: finished",
+        *whole_way(bench.base_url, bench.dataset(rows), WORKERS, run)[3:],
+    )
+    for kind in ("parquet", "csv"):
+        timed(f"export, {kind}", "export", run, f"out.{kind}")
+    timed("plan, a row gone and one edited", "plan", run, str(edited))
+    timed(
+        "resume --accept-changes: a switch, and one row asked",
+        "resume", run, str(edited), "--accept-changes", "--quiet",
+    )  # fmt: skip
+
+
+PARTS = {"flat": flat, "resume": resume, "commands": commands, "large": large}
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("parts", nargs="*", choices=[*PARTS, []], metavar="PART")
     parser.add_argument("--rows", type=int, default=1_000_000)
-    rows = parser.parse_args().rows
-    with tempfile.TemporaryDirectory() as name, server(0.0) as base_url:
-        folder = Path(name)
-        peaks = []
-        for count in (SMALL_ROWS, rows):
-            write_dataset(folder / f"{count}.parquet", count)
-            command = whole_way(base_url, folder / f"{count}.parquet", WORKERS, f"run-{count}")
-            started = time.monotonic()
-            peaks.append(peak_mb(begin(command, folder)))
-            took_s = time.monotonic() - started
-            print(f"{count:>9,} rows: peak {peaks[-1]:.1f} MB, {took_s:.0f} s", flush=True)
-        print(
-            f"ratio {peaks[1] / peaks[0]:.3f} (at most 1.1), most {max(peaks):.0f} MB (under 150)"
-        )
-
-        half = folder / "half"
-        command = whole_way(base_url, folder / f"{rows}.parquet", WORKERS, "half")
-        since_ns = time.time_ns()
-        process = begin(command, folder)
-        fresh_s = first_result_s(process, half, since_ns)
-        kill_half_way(process, half, rows)
-        process.wait()
-        since_ns = time.time_ns()
-        resume = [*command[:3], "resume", "half", "--quiet"]
-        process = begin(resume, folder)
-        resumed_s = first_result_s(process, half, since_ns)
-        print(
-            f"first answer after {fresh_s:.2f} s fresh, {resumed_s:.2f} s with half of the rows "
-            f"done: {resumed_s - fresh_s:+.2f} s (at most +2)"
-        )
-        print(f"the resume: peak {peak_mb(process):.1f} MB")
+    options = parser.parse_args()
+    print(
+        f"{time.strftime('%Y-%m-%d')}, Python {platform.python_version()}, pyarrow "
+        f"{version('pyarrow')}, {platform.machine()}; {WORKERS} workers"
+    )
+    with tempfile.TemporaryDirectory() as name:
+        notes = Path(name) / "first-requests"
+        with server(0.0, notes) as base_url:
+            for part in options.parts or PARTS:
+                PARTS[part](Bench(Path(name), base_url, notes), options.rows)
 
 
 if __name__ == "__main__":

@@ -41,8 +41,10 @@ class Cost:
 
 
 @contextmanager
-def server(latency_s: float) -> Iterator[str]:
-    command = [sys.executable, str(_HERE / "server.py"), str(latency_s)]
+def server(latency_s: float, notes: Path | None = None) -> Iterator[str]:
+    """Its base URL; `notes` receives when each client first asked."""
+    more = [] if notes is None else [str(notes)]
+    command = [sys.executable, str(_HERE / "server.py"), str(latency_s), *more]
     with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
         assert process.stdout is not None
         yield f"http://127.0.0.1:{process.stdout.readline().strip()}/v1"

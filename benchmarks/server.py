@@ -1,12 +1,15 @@
 """A server that is not the bottleneck: one fixed answer, plain or streamed, whatever is posted.
 
-Enough of HTTP/1.1 for a keep-alive client that sends Content-Length, and no more.
+Enough of HTTP/1.1 for a keep-alive client that sends Content-Length, and no more. With a second
+argument, a file, it appends there when it was first asked by each client: seconds since the epoch.
 """
 
 from __future__ import annotations
 
 import asyncio
 import sys
+import time
+from pathlib import Path
 
 import orjson
 import uvloop
@@ -52,17 +55,47 @@ _STREAM = (
 )
 
 
+class Guests:
+    """One client after the other, each with many connections: when did it first ask?"""
+
+    def __init__(self, notes: Path | None) -> None:
+        self._notes = notes
+        self._connections = 0
+        self.waiting = False  # for the first request of a client that has come
+
+    def come(self) -> None:
+        self.waiting = self.waiting or (self._connections == 0 and self._notes is not None)
+        self._connections += 1
+
+    def go(self) -> None:
+        self._connections -= 1
+
+    def asked(self) -> None:
+        self.waiting = False
+        assert self._notes is not None
+        with self._notes.open("a") as file:
+            file.write(f"{time.time()}\n")
+
+
 class Answering(asyncio.Protocol):
     """One connection: counts whole requests by their Content-Length and answers each."""
 
-    def __init__(self, latency_s: float) -> None:
+    def __init__(self, latency_s: float, guests: Guests) -> None:
         self._latency_s = latency_s
+        self._guests = guests
         self._buffer = b""
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self._transport = transport
+        self._guests.come()
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        del exc
+        self._guests.go()
 
     def data_received(self, data: bytes) -> None:
+        if self._guests.waiting:
+            self._guests.asked()
         self._buffer += data
         while True:
             end = self._buffer.find(b"\r\n\r\n")
@@ -85,12 +118,15 @@ class Answering(asyncio.Protocol):
             self._transport.write(answer)  # type: ignore[attr-defined]
 
 
-async def main(latency_s: float) -> None:
-    loop = asyncio.get_running_loop()
-    server = await loop.create_server(lambda: Answering(latency_s), "127.0.0.1", 0, backlog=4096)
+async def main(latency_s: float, notes: Path | None) -> None:
+    loop, guests = asyncio.get_running_loop(), Guests(notes)
+    server = await loop.create_server(
+        lambda: Answering(latency_s, guests), "127.0.0.1", 0, backlog=4096
+    )
     print(server.sockets[0].getsockname()[1], flush=True)
     await server.serve_forever()
 
 
 if __name__ == "__main__":
-    uvloop.run(main(float(sys.argv[1]) if len(sys.argv) > 1 else 0.0))
+    given = sys.argv[1:]
+    uvloop.run(main(float(given[0]) if given else 0.0, Path(given[1]) if given[1:] else None))

@@ -39,7 +39,8 @@ def go(run: Run, screen: Screen, *, as_json: bool) -> int:
     return summary.exit_status or 0
 
 
-def _give_back_what_is_freed() -> None:
+def give_back_what_is_freed() -> None:
+    """Keep memory low from now on; best before anything large is read."""
     with suppress(OSError, AttributeError, TypeError):  # another libc
         if sys.platform == "linux":
             ctypes.CDLL(None).mallopt(_M_MMAP_THRESHOLD, _OWN_MAPPING_BYTES)
@@ -52,7 +53,7 @@ def go_quietly(run: Run, screen: Screen) -> Summary:
     # What has been imported stays for good. Looking through it for garbage now and then would stop
     # everything for tens of milliseconds, with requests whose time has come.
     gc.freeze()
-    _give_back_what_is_freed()
+    give_back_what_is_freed()
     return run_to_end(_go(run, screen))
 
 

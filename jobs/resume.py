@@ -50,12 +50,13 @@ def resume(
     Scope (-n), limits, key, address and streaming may change. DATASET is needed only when the
     files have moved. What else has changed is shown by `penstock plan` and has to be accepted.
     """
-    from jobs.going import go
+    from jobs.going import give_back_what_is_freed, go
     from jobs.opening import print_opening
     from jobs.screen import Screen
     from runner import go_on
 
     screen = Screen(quiet=quiet)
+    give_back_what_is_freed()  # a switch of layout reads all answers
     going = go_on(
         run,
         dataset,

@@ -164,6 +164,7 @@ class Asking:
                     self._intake.park(turn, 0.0)  # somebody else takes it
                 raise
             place.busy = False
+            del turn  # its row and request may be large, and the next one long in coming
 
     async def _next_turn(self) -> RowTurn | None:
         while self._goes_on is not None:

@@ -40,6 +40,7 @@ class Block:
     stop: int  # one past its last row; lowered when the dataset ends inside
     inputs: list[pa.RecordBatch] = field(default_factory=list)
     rows_read: int = 0
+    unanswered: int = 0  # rows read and handed on to be asked, without a result yet
     open_bytes: int = 0  # held in memory, answers to come included; an estimate
     ids: bytearray = field(
         default_factory=bytearray

@@ -50,8 +50,9 @@ class Handing:
         """Everything in scope."""
         return [range(sys.maxsize if end is None else end)]
 
-    async def wait_for_room(self) -> None:
+    async def wait_for_room(self, workers: int) -> None:
         """Workers wait in `keep`; reading follows them."""
+        del workers
 
     def take(self, batch: Batch, end: int | None) -> list[Row]:
         """Every row is asked."""

@@ -11,11 +11,12 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from runner.blocks import ANSWER_BYTES, Block, rows_to_ask, to_read
-from runner.journal import Journal, brought_up_to_date, look_into, read_journals
-from runner.output import output_schema, result_schema, results_of
-from runner.part_files import read_columns
+from runner.earlier import Earlier
+from runner.journal import Journal, brought_up_to_date
+from runner.output import output_schema
 from runner.pilot import pilot_spans
 from runner.records import Unfinished
+from runner.room import Room
 from runner.row_ids import row_id
 from runner.sealing import seal_block
 from runner.tally import Tally
@@ -32,16 +33,6 @@ if TYPE_CHECKING:
     from runner.records import Result, Row
     from runner.seal_record import SealRecord
 
-# Behind a straggler reading waits once this many blocks are open and hold this much: both, since
-# small blocks are no burden and a retry that waits for seconds should hold nobody back. Larger
-# ones, however few, wait at the second bound.
-MOST_OPEN_BLOCKS = 8
-MOST_OPEN_BYTES = 32 << 20
-MOST_OPEN_BYTES_OF_FEW = 48 << 20
-# Where a row fills a block, as many are still wanted as it takes to tell bad rows from a
-# configuration that is refused: with fewer, each would wait for the other.
-LEAST_OPEN_ROWS = 24
-
 
 class Keeping:
     """The results of one run folder, for the one process that holds its lock."""
@@ -56,7 +47,6 @@ class Keeping:
         on_count: Callable[[], None],
         say: Callable[[str], None],
     ) -> None:
-        self._folder = folder
         self._run = run
         self._say = say
         self._retry = retry
@@ -64,94 +54,54 @@ class Keeping:
         self._schema = output_schema(inputs, run.job.prefix)
         self._id_column = run.job.id_column
         self._seals = folder.seals(run)
-        self._seals.mend()
-        self._sealed = self._seals.records()
+        self._earlier = Earlier(folder, run)
         self._journal = Journal(folder.journal, self.block_of, self._count)
-        self._journalled: set[int] = set()  # blocks with results that no part has
-        self._bills: dict[int, dict[int, Unfinished]] = {}  # by block and row, as read at the start
         self._unfinished: dict[int, Unfinished] = {}  # by row: counted, without a result
         self._open: dict[int, Block] = {}
-        self._room = asyncio.Event()
-        self._room.set()
-        self._told_full = False
+        self._room = Room(say)
         self._to_seal: asyncio.Queue[Block | None] = asyncio.Queue()
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="penstock-seal")
         self.tally = Tally()
         self.replaced: dict[int, Result] = {}  # by row: counted, but being asked again
-        self._load(folder)
+        self._load()
 
     def block_of(self, row: int) -> int:
         """The block that a row belongs to."""
         return row // self._run.block_rows
 
-    def _load(self, folder: RunFolder) -> None:
+    def _load(self) -> None:
         """Count what earlier runs kept, and find the blocks that have to be opened again."""
-        for file in read_journals(folder.journal, self._run.block_rows, mend=True):
-            for flaw in file.flaws():
-                self._say(f"{flaw}.")
-            self._journalled.add(file.block)
-            self._bills[file.block] = file.bills
-            # Counted and let go: a block's results are read again when its turn comes, so that
-            # memory does not grow with the number of open blocks.
-            self._count_earlier({**self._part_results(file.block), **file.results}, file.bills)
-        self._reopened = set(self._journalled)
-        for index, record in self._sealed.items():
+        earlier = self._earlier
+        for results, bills in earlier.read_journals(self._say):
+            for result in brought_up_to_date(results, bills).values():
+                self.tally.add(result)
+            for row in bills.keys() - results.keys():
+                self._owe(bills[row])
+        self._reopened = set(earlier.journalled)
+        for index, record in earlier.sealed.items():
             if self._retry is not None and self._retry.may_take_from(record.tally):
                 self._reopened.add(index)
-            if index not in self._journalled:
+            if index not in earlier.journalled:
                 self.tally.merge(record.tally)
         for kind in self._retry.missing_in(self.tally) if self._retry is not None else ():
             there = ", ".join(sorted(self.tally.failures)) or "none"
             self._say(f"--retry {kind}: no row has such a result; failures there are: {there}.")
 
-    def _count_earlier(self, results: dict[int, Result], bills: dict[int, Unfinished]) -> None:
-        for result in brought_up_to_date(results, bills).values():
-            self.tally.add(result)
-        for row in bills.keys() - results.keys():
-            self._owe(bills[row])
-
-    def _earlier_results(self, index: int) -> dict[int, Result]:
-        """A block's results so far, the journal's over the part's."""
-        results = self._part_results(index)
-        if index in self._journalled:
-            results |= look_into(self._folder.journal, index, self._run.block_rows)
-        return brought_up_to_date(results, self._bills.get(index, {}))
-
-    def _part_results(self, index: int) -> dict[int, Result]:
-        """The results in a block's part; {} where there is none."""
-        record, prefix = self._sealed.get(index), self._run.job.prefix
-        if record is None:
-            return {}
-        self._seals.verify(record)
-        table = read_columns(self._seals.part(index), self._seals.kind, result_schema(prefix))
-        found = results_of(table, prefix, self._seals.keys(record), record.unmetered)
-        return {result.row: result for result in found}
-
     def spans(self, end: int | None) -> list[range]:
         """The rows to read, up to `end` (None: to wherever the dataset ends)."""
+        sealed = self._earlier.sealed
         if self._run.pilot is not None:
-            return pilot_spans(self._run.pilot, self._run.block_rows, self._sealed, self._reopened)
-        return to_read(self._run.block_rows, end, self._sealed, self._reopened)
+            return pilot_spans(self._run.pilot, self._run.block_rows, sealed, self._reopened)
+        return to_read(self._run.block_rows, end, sealed, self._reopened)
 
-    async def wait_for_room(self) -> None:
-        """Return when another block may be opened."""
-        if self.is_full and not self._told_full:
-            self._told_full = True
-            oldest = min(self._open.values(), key=lambda block: block.start)
-            row = next(
-                (row for row in range(oldest.start, oldest.stop) if row not in oldest.results),
-                oldest.start,
-            )
-            self._say(
-                f"Reading waits: {len(self._open)} blocks are open behind rows that are still "
-                f"being tried, the first of them row {row}."
-            )
-        await self._room.wait()
+    async def wait_for_room(self, workers: int) -> None:
+        """Return when another batch may be read, where so many workers want rows."""
+        await self._room.wait(self._open.values(), workers)
 
     @property
     def is_full(self) -> bool:
-        """Whether reading waits for a straggler's block."""
-        return not self._room.is_set()
+        """Whether reading waits: `room` tells for what."""
+        return self._room.is_full
 
     def take(self, batch: Batch, end: int | None) -> list[Row]:
         """Lay a batch's inputs into their blocks; the rows that are to be asked."""
@@ -172,10 +122,12 @@ class Keeping:
             block.inputs.append(batch.inputs.slice(at - batch.start, len(piece)))
             block.rows_read += len(piece)
             block.open_bytes += block.inputs[-1].nbytes + ANSWER_BYTES * len(piece)
-            rows += rows_to_ask(block, piece)
+            asked = rows_to_ask(block, piece)
+            block.unanswered += len(asked)
+            rows += asked
             self._seal_if_complete(block)
             at = upto
-        self._look_for_room()
+        self._room.look(self._open.values())
         return rows
 
     def _block(self, index: int, end: int | None) -> Block:
@@ -184,44 +136,32 @@ class Keeping:
             start = index * self._run.block_rows
             stop = start + self._run.block_rows
             block = Block(index, start, stop if end is None else min(stop, end))
-            if index in self._reopened or index in self._sealed:
+            if index in self._reopened or index in self._earlier.sealed:
                 self._bring_back(block)
             self._open[index] = block
         return block
 
     def _bring_back(self, block: Block) -> None:
         """Lay what earlier runs kept into a block that is opened again."""
-        for row, result in self._earlier_results(block.index).items():
+        for row, result in self._earlier.results(block.index).items():
             if row >= block.stop:
                 block.reaches_beyond = True
             elif self._retry is not None and self._retry.takes(result):
                 self.replaced[row] = result
             else:
                 block.results[row] = result
-        beyond = [row for row in self._bills.get(block.index, {}) if row >= block.stop]
+        beyond = [row for row in self._earlier.bills(block.index) if row >= block.stop]
         block.reaches_beyond = block.reaches_beyond or bool(beyond)
-        block.changed = block.index in self._journalled
-
-    def _look_for_room(self) -> None:
-        blocks = self._open.values()
-        most = MOST_OPEN_BYTES if len(blocks) > MOST_OPEN_BLOCKS else MOST_OPEN_BYTES_OF_FEW
-        if (
-            # Blocks are read one after the other: one alone may have to be read on to be complete.
-            len(blocks) > 1
-            and sum(block.open_bytes for block in blocks) > most
-            and sum(block.rows_read for block in blocks) > LEAST_OPEN_ROWS
-        ):
-            self._room.clear()
-        else:
-            self._room.set()
+        block.changed = block.index in self._earlier.journalled
 
     def end(self, rows: int) -> int:
         """The dataset, or the scope, ends here: its last block may be shorter than others.
 
         Returns the number of rows: `rows`, or more where sealed blocks were not read again.
         """
-        sealed = max((one.start + one.rows for one in self._sealed.values()), default=0)
-        rows = max(rows, sealed)
+        sealed = self._earlier.sealed.values()
+        known = max((one.start + one.rows for one in sealed), default=0)
+        rows = max(rows, known)
         for block in list(self._open.values()):
             if block.stop > rows:
                 block.stop = rows
@@ -270,8 +210,11 @@ class Keeping:
             self.tally.add(result)
             block = self._open[self.block_of(result.row)]
             block.results[result.row] = result
+            block.unanswered -= 1
             block.changed = True
             self._seal_if_complete(block)
+        if self._room.is_full:
+            self._room.look(self._open.values())
         self._on_count()
 
     def _seal_if_complete(self, block: Block) -> None:
@@ -293,24 +236,23 @@ class Keeping:
         while (block := await self._to_seal.get()) is not None:
             if block.changed:
                 record = await loop.run_in_executor(self._thread, self._seal, block)
-                self._sealed[block.index] = record
+                self._earlier.sealed[block.index] = record
                 self._journal.remove(block.index)
             del self._open[block.index]
-            self._journalled.discard(block.index)
-            self._bills.pop(block.index, None)
+            self._earlier.close(block.index)
             self._reopened.discard(block.index)
-            self._look_for_room()
+            self._room.look(self._open.values())
 
     def _recount_failures(self) -> None:
         """Examples of failures that were mended give way to some that still hold."""
-        total = Tally()
-        for index in sorted({*self._sealed, *self._journalled, *self._open}):
+        total, earlier = Tally(), self._earlier
+        for index in sorted({*earlier.sealed, *earlier.journalled, *self._open}):
             block = self._open.get(index)
-            if block is None and index not in self._journalled:
-                total.merge(self._sealed[index].tally)
+            if block is None and index not in earlier.journalled:
+                total.merge(earlier.sealed[index].tally)
                 continue
             newer = block.results if block is not None else {}
-            for result in {**self._earlier_results(index), **newer}.values():
+            for result in {**earlier.results(index), **newer}.values():
                 total.add(result)
         self.tally.failures = total.failures
 

@@ -10,7 +10,6 @@ from contextlib import suppress
 from typing import TYPE_CHECKING, NamedTuple, TypeVar
 
 import pyarrow as pa
-import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from runner.errors import MachineFault
@@ -210,8 +209,8 @@ class Kept:
 
     def _failed(self, record: SealRecord, table: pa.Table) -> Sequence[int]:
         del record
-        failed = pc.is_valid(table[f"{self._prefix}error_type"])
-        return [at for at, is_one in enumerate(failed.to_pylist()) if is_one]
+        errors = table[f"{self._prefix}error_type"].to_pylist()
+        return [at for at, error in enumerate(errors) if error is not None]
 
 
 def _every(record: SealRecord, table: pa.Table) -> Sequence[int]:

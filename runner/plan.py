@@ -180,9 +180,9 @@ def plan_of(
     scope = total if flight.job.first is None else min(total, flight.job.first)
     kinds = matching.kinds
     # Arrays: a million integers as objects would be as large as all the rest.
-    reused = array("q", (matching.source[row] for row in range(total) if kinds[row] == Kind.REUSED))
+    reused = array("i", (matching.source[row] for row in range(total) if kinds[row] == Kind.REUSED))
     failed = sum(found.failed[at] for at in reused)
-    to_ask = array("q", (row for row in range(scope) if kinds[row] != Kind.REUSED))
+    to_ask = array("i", (row for row in range(scope) if kinds[row] != Kind.REUSED))
     changed = None
     if not same_dataset(run, flight.dataset):
         changed = file_change(run, flight.dataset.stamp())

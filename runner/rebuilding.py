@@ -74,8 +74,8 @@ class Rebuilding:
         """The new row of each answer, -1 for none; and how many answers each new block has."""
         compared, size = self._compared, self._new.block_rows
         total = len(compared.matching.source)
-        places = array("q", [-1]) * len(compared.found.answered.places)
-        counts = array("q", [0]) * -(-total // size)
+        places = array("i", [-1]) * len(compared.found.answered.places)
+        counts = array("i", [0]) * -(-total // size)
         for row, at in enumerate(compared.matching.source):
             if at >= 0 and compared.stays(row, keep_answered=keep_answered):
                 places[at] = row

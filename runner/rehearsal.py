@@ -199,8 +199,9 @@ class _Watch:
     def spans(self, end: int | None) -> list[range]:
         return [range(self._of if end is None else end)]
 
-    async def wait_for_room(self) -> None:
+    async def wait_for_room(self, workers: int) -> None:
         """There is always room: nothing is kept."""
+        del workers
 
     def take(self, batch: Batch, end: int | None) -> list[Row]:
         del end

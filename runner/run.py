@@ -63,8 +63,8 @@ class Sink(Protocol):
         """The rows to read."""
         ...
 
-    async def wait_for_room(self) -> None:
-        """Return when another batch may be taken."""
+    async def wait_for_room(self, workers: int) -> None:
+        """Return when another batch may be taken, where so many workers want rows."""
         ...
 
     def take(self, batch: Batch, end: int | None) -> list[Row]:
@@ -295,7 +295,7 @@ class Course:
         last_row = 0
         while (batch := await ahead) is not None:
             ahead = self._read_ahead(batches, thread)
-            await self._sink.wait_for_room()
+            await self._sink.wait_for_room(self._workers)
             last_row = batch.start + len(batch.rows)
             self.intake.add([self._turn(row) for row in self._sink.take(batch, self._flight.end)])
             await self.intake.wait_hungry()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import weakref
 from typing import TYPE_CHECKING
 
 import pytest
@@ -62,6 +63,28 @@ def test_every_row_is_asked_once_and_answered() -> None:
     assert {one.attempts for one in pool.results.values()} == {1}
     assert pool.client.most_in_flight == 7
     assert pool.results[5].cost == pytest.approx(CROWNS_A_REPLY)
+
+
+class Text(str):
+    """A cell that can be watched; a plain str cannot."""
+
+    __slots__ = ("__weakref__",)
+
+
+def test_a_worker_without_a_turn_lets_go_of_the_last_row() -> None:
+    async def work() -> list[str]:
+        pool = Pool([Row(0, {"text": Text("large")}), Row(1, {}, flaw="none")], lambda _: reply())
+        text = weakref.ref(pool.rows[0].cells["text"])
+        pool.start()
+        pool.rows, pool.turns = [], []
+        await asyncio.sleep(1.0)
+        assert (len(pool.results), pool.intake.idle) == (2, pool.workers)
+        held = [] if text() is None else ["the row that was answered"]
+        await pool.all_read()
+        await pool.end()
+        return held
+
+    assert on_fake_clock(work) == []
 
 
 def test_a_row_that_makes_no_request_fails_unsent() -> None:

@@ -28,7 +28,7 @@ LAYERS: dict[str, tuple[frozenset[str], ...]] = {
                 "lease deadline crew binding row_ids"
             ),
             "folder blocks pilot worst_case sealing",
-            "drift kept reading",
+            "drift kept reading earlier room",
             "losses side_by_side preflight conclusion for_excel",
             "export shown checked status compared",
             "dry_run estimate plan rebuilding",

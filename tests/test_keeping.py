@@ -15,17 +15,20 @@ from some_results import some_bill, some_failure, some_result
 from runner.asked_again import Retry
 from runner.errors import MachineFault
 from runner.journal import encode_line
-from runner.keeping import (
+from runner.room import (
+    ASKED_BYTES,
     LEAST_OPEN_ROWS,
+    MOST_ANSWERED_BYTES,
+    MOST_ANSWERED_BYTES_OF_FEW,
     MOST_OPEN_BLOCKS,
-    MOST_OPEN_BYTES,
-    MOST_OPEN_BYTES_OF_FEW,
 )
 
 if TYPE_CHECKING:
     from pathlib import Path
 
     from runner.records import Result
+
+WORKERS = 10
 
 
 @pytest.fixture
@@ -232,48 +235,63 @@ async def test_a_part_that_cannot_be_written_stops_the_keeping(small: Small, pla
 
 
 async def test_reading_waits_behind_a_straggler_and_goes_on_after_it(tmp_path: Path) -> None:
+    blocks = MOST_OPEN_BLOCKS + 1
+    heavy = "x" * (MOST_ANSWERED_BYTES // (3 * MOST_OPEN_BLOCKS))
+    small = Small(tmp_path / "run", rows=4 * blocks)
+    async with small.kept() as keeping:
+        for start in range(0, 4 * blocks, 4):
+            await keeping.wait_for_room(WORKERS)
+            keeping.take(batch(range(start, start + 4), text=lambda _: heavy), None)
+            for row in range(start + 1, start + 4):  # the first of each is a straggler
+                await keeping.keep(some_result(row))
+            await until(lambda: keeping.tally.rows == 3 * (start // 4 + 1))  # noqa: B023
+        waiting = asyncio.create_task(keeping.wait_for_room(WORKERS))
+        await until(lambda: keeping.is_full)
+        await keeping.keep(some_result(0))
+        await waiting
+        assert not keeping.is_full
+    assert small.said == [
+        (
+            f"Reading waits: {blocks} blocks are open behind rows that are still being tried, the "
+            f"first of them row 0."
+        )
+    ]
+
+
+async def test_one_straggler_holds_nobody_back(tmp_path: Path) -> None:
     rows = 4 * (MOST_OPEN_BLOCKS + 1)
-    small = Small(tmp_path / "run", rows=rows + 8)
-    heavy = "x" * (MOST_OPEN_BYTES // 32)
+    small = Small(tmp_path / "run", rows=rows)
+    heavy = "x" * (MOST_ANSWERED_BYTES // 32)
     async with small.kept() as keeping:
         for start in range(0, rows, 4):
             keeping.take(batch(range(start, start + 4), text=lambda _: heavy), None)
-            for row in range(max(start, 1), start + 4):  # row 0 is the straggler
+            for row in range(max(start, 1), start + 4):
                 await keeping.keep(some_result(row))
         await until(lambda: len(small.folder.seals(small.run_file).blocks()) == MOST_OPEN_BLOCKS)
-        assert not keeping.is_full, "one open block holds nobody back"
-    small = Small(tmp_path / "other", rows=rows)
-    async with small.kept() as keeping:
-        for start in range(0, rows, 4):
-            assert not keeping.is_full
-            keeping.take(batch(range(start, start + 4), text=lambda _: heavy), None)
-        assert keeping.is_full
-        waiting = asyncio.create_task(keeping.wait_for_room())
-        for row in range(4):
-            await keeping.keep(some_result(row))
-        await waiting
         assert not keeping.is_full
 
 
-async def test_reading_waits_behind_few_blocks_that_hold_much(tmp_path: Path) -> None:
+async def test_large_rows_are_read_no_further_than_workers_want_them(tmp_path: Path) -> None:
     small = Small(tmp_path / "run", rows=1000, block_rows=50)
     row_bytes = 1 << 18
     async with small.kept() as keeping:
         taken = 0
-        while not keeping.is_full:
-            keeping.take(batch(range(taken, taken + 5), text=lambda _: "x" * row_bytes), None)
-            taken += 5
-        assert 0 <= taken * row_bytes - MOST_OPEN_BYTES_OF_FEW <= 5 * row_bytes
-        for row in range(taken // 50 * 50):
+        for workers in (WORKERS, 50):
+            await keeping.wait_for_room(workers)
+            while not keeping.is_full:
+                keeping.take(batch(range(taken, taken + 5), text=lambda _: "x" * row_bytes), None)
+                taken += 5
+            assert 0 <= taken - max(2 * workers, ASKED_BYTES / row_bytes) <= 5
+        for row in range(taken):
             await keeping.keep(some_result(row))
-        await keeping.wait_for_room()
+        await keeping.wait_for_room(50)
         assert not keeping.is_full
 
 
 async def test_a_block_above_every_bound_is_read_to_its_end_alone(tmp_path: Path) -> None:
     size = 10 * LEAST_OPEN_ROWS
     small = Small(tmp_path / "run", rows=2 * size, block_rows=size)
-    heavy = "x" * (2 * MOST_OPEN_BYTES_OF_FEW // size)
+    heavy = "x" * (2 * MOST_ANSWERED_BYTES_OF_FEW // size)
     async with small.kept() as keeping:
         for row in range(size):
             assert not keeping.is_full, "it could never become complete"
@@ -282,7 +300,7 @@ async def test_a_block_above_every_bound_is_read_to_its_end_alone(tmp_path: Path
         assert keeping.is_full, "none is begun beside it"
         for row in range(size):
             await keeping.keep(some_result(row))
-        await keeping.wait_for_room()
+        await keeping.wait_for_room(WORKERS)
         keeping.take(batch(range(size + 1, size + 2), text=lambda _: heavy), None)
         assert not keeping.is_full
 

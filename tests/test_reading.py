@@ -12,9 +12,12 @@ from test_switch import AFTER, ROWS, accept, begun, rewrite
 
 from runner.compared import examine
 from runner.errors import MachineFault
+from runner.estimate.measured import measure
+from runner.estimate.prompt_census import Counting, by_bytes
 from runner.export import export
 from runner.kept import Kept
 from runner.plan import plan
+from runner.preflight import prepare
 from runner.reading import in_one_layout
 from runner.shown import ShownRows
 from runner.status import summary_of
@@ -153,6 +156,25 @@ def test_damage_that_is_set_aside_beneath_a_reader_makes_it_begin_anew(
         interrupted(patch, "blocks", done_away)
         found = reader(some, some.run)
     assert found == reader(some, some.folder.read_run())
+
+
+def test_answers_that_move_while_they_are_measured_are_measured_where_they_are_now(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    some = begun(tmp_path)
+    flight = prepare(some.run.job, some.run.paths)
+
+    def switched() -> None:
+        rewrite(some, REVERSED, edited=2)
+        accept(some, some.folder.read_run())
+
+    with monkeypatch.context() as patch:
+        done = interrupted(patch, "results", switched)
+        found = measure(some.name, flight, Counting(flight.template.fill, by_bytes, []))
+    assert done
+    assert found is not None
+    assert not found.of_dataset, "the dataset that was to be estimated is not the run's any more"
+    assert (found.answered, len(found.answers)) == (len(AFTER), len(AFTER))
 
 
 def test_a_layout_that_lies_elsewhere_now_was_not_empty(tmp_path: Path) -> None:

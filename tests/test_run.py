@@ -50,7 +50,8 @@ class Basket:
     def spans(self, end: int | None) -> list[range]:
         return [range(10**9 if end is None else end)]
 
-    async def wait_for_room(self) -> None:
+    async def wait_for_room(self, workers: int) -> None:
+        del workers
         await self.has_room.wait()
 
     def take(self, batch: Batch, end: int | None) -> list[Row]:

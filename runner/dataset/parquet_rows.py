@@ -70,7 +70,11 @@ def _wanted(
     """The wanted pieces of the file's batches, each with the position of its first row."""
     here = [name for name in file.schema.names if name in names]
     position = file.start
+    batches: Iterator[pa.RecordBatch] = iter(())
     for group, group_rows in enumerate(file.group_rows):
+        # A reader holds a page or two, 1,024 rows each as most writers make them: let go of the
+        # one before it is looked into the next group.
+        batches = iter(())
         group_stop = position + group_rows
         pieces = list(spans.within(position, group_stop))
         if pieces:

@@ -13,6 +13,7 @@ from runner.drift import same_dataset
 from runner.estimate.prompt_reading import Kind
 from runner.folder import run_folder_of
 from runner.kept import Kept
+from runner.reading import in_one_layout
 from runner.records import Usage
 from runner.tally import PICO
 
@@ -105,8 +106,16 @@ def measure(name: str, flight: Preflight, counting: Counting) -> Measured | None
     Raises MachineFault where they cannot be read.
     """
     folder, _ = run_folder_of(name)
-    run = folder.read_run()
-    kept = Kept(folder, run)
+
+    def measured(run: RunFile) -> Measured | None:
+        return _measured(name, run, Kept(folder, run), flight, counting)
+
+    return in_one_layout(folder, folder.read_run(), measured)
+
+
+def _measured(
+    name: str, run: RunFile, kept: Kept, flight: Preflight, counting: Counting
+) -> Measured | None:
     of_dataset = same_dataset(run, flight.dataset)
     results = {result.row: result for result in _some(kept) if result.attempts}
     if of_dataset:
