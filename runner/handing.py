@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import sys
 from collections import deque
 from typing import TYPE_CHECKING
 
@@ -11,28 +10,26 @@ from runner.connection import connect
 from runner.preflight import prepare
 from runner.run import Course
 from runner.sharing import Sharing
-from runner.spending import Position, Spending
-from runner.tally import Tally
 from runner.together import together
+from runner.unkept import Unkept
 
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator
 
-    from runner.dataset import Batch
     from runner.job import Job
-    from runner.records import Result, Row, Unfinished
+    from runner.records import Result
 
 _AHEAD = 256  # results that may wait for a slow consumer before workers do
 
 
-class Handing:
+class Handing(Unkept):
     """A sink that keeps nothing: every result goes to whoever iterates."""
 
     def __init__(self) -> None:
+        super().__init__()
         self._results: deque[Result] = deque()
         self._news = asyncio.Event()  # a result, or the end
         self._room = asyncio.Event()
-        self._closed = asyncio.Event()
 
     async def next(self) -> Result | None:
         """The next result; None when there will be none any more."""
@@ -46,46 +43,19 @@ class Handing:
             self._room.set()
         return result
 
-    def spans(self, end: int | None) -> list[range]:
-        """Everything in scope."""
-        return [range(sys.maxsize if end is None else end)]
-
-    async def wait_for_room(self) -> None:
-        """Workers wait in `keep`; reading follows them."""
-
-    def take(self, batch: Batch, end: int | None) -> list[Row]:
-        """Every row is asked."""
-        del end
-        return batch.rows
-
-    def before(self, row: int) -> None:
-        """Nothing was asked before."""
-        del row
-
-    def end(self, rows: int) -> int:
-        """As many rows as were read."""
-        return rows
-
     async def keep(self, result: Result) -> None:
         """Hand it over, then wait while the consumer is far behind."""
         # In this order, a worker that is given up loses nothing that was paid for.
         self._results.append(result)
         self._news.set()
+        self.count(result)
         while len(self._results) >= _AHEAD and not self._closed.is_set():
             self._room.clear()
             await self._room.wait()
 
-    async def keep_bill(self, bill: Unfinished) -> None:
-        """Nobody waits for it."""
-        del bill
-
-    async def work(self) -> None:
-        """Nothing to do but to wait for the end."""
-        await self._closed.wait()
-
     def close(self) -> None:
         """No more results will come."""
-        self._closed.set()
+        super().close()
         self._news.set()
         self._room.set()
 
@@ -101,13 +71,6 @@ async def stream(
     flight = prepare(job, paths, providers_file=providers_file)
     key = None if rehearsal else flight.read_key()
     handing = Handing()
-    spending = Spending(
-        flight,
-        Tally(),
-        lease_file=None,
-        stop=lambda reason: course.stop(reason),  # noqa: PLW0108 - there is none yet
-        position=lambda: Position(0, None),
-    )
     async with connect(flight, key) as client:
         course = Course(
             flight,
@@ -115,9 +78,10 @@ async def stream(
             client,
             fill=flight.template.fill,
             columns=flight.template.columns,
-            budget=spending if spending.is_limited else None,
+            budget=handing.limit(flight),
             say=lambda _: None,
         )
+        handing.belongs_to(course)
         # A rehearsal asks a server of its own and takes nothing from anyone.
         sharing = Sharing(job.limits.share if key is not None else None, say=lambda _: None)
         going = asyncio.create_task(_go(course, sharing))

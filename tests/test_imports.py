@@ -36,6 +36,8 @@ LAYERS: dict[str, tuple[frozenset[str], ...]] = {
             "setbacks keeping connection sharing spending control lanes expected",
             "asking budget_notes",
             "run",
+            "unkept rehearsed",
+            "rehearsal_watch",
             "controlled",
             "handing running rehearsal",
             "begin going_on",
@@ -46,7 +48,7 @@ LAYERS: dict[str, tuple[frozenset[str], ...]] = {
         frozenset(line.split())
         for line in (
             "words options default_output __init__",
-            "screen dry_run estimate_words rehearsal_words",
+            "screen dry_run estimate_words rehearsal_words next_command",
             "opening going",
             "consent",
             "pilot",
