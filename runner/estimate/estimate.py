@@ -135,6 +135,10 @@ def _count(
     spans = [range(flight.end if flight.end is not None else sys.maxsize)]
     if sample is not None:
         rows = min(count_rows(dataset), flight.job.first or sys.maxsize)
+        if sample < LEAST and rows > sample:
+            raise JobError(
+                f"--sample {sample}: one row tells nothing of how rows differ; --sample 1000 does"
+            )
         spans = spread_evenly(rows, sample)
     expected = rows if rows is None else sum(map(len, spans))
     batches = dataset.batches(columns=flight.template.columns, keep=(), spans=spans)

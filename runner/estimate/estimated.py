@@ -86,6 +86,7 @@ class Estimate:
     rows_exact: bool  # False: guessed from the size of a text file
     counted_rows: int
     sample: str | None  # which rows were counted, in words; None: all
+    sample_small: bool  # whether these are too few to tell well how far they mislead
     requests: float  # rows that will be sent
     unsent: dict[str, Failure]  # counted rows that fail before anything is sent, by error_type
     tokenizer: str
@@ -102,6 +103,7 @@ class Estimate:
             "rows_exact": self.rows_exact,
             "counted_rows": self.counted_rows,
             "sample": self.sample,
+            "sample_small": self.sample_small,
             "requests": round(self.requests),
             "unsent": {
                 kind: {"rows": one.count, "first_row": one.row, "message": one.message}
@@ -153,6 +155,7 @@ def sum_up(
         rows_exact=rows_exact,
         counted_rows=sample.rows,
         sample=place,
+        sample_small=sample.is_small,
         requests=sample.scaled(census.requests),
         unsent=census.unsent,
         tokenizer=views[0].tokenizer,
