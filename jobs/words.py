@@ -28,6 +28,11 @@ def duration(seconds: float) -> str:
     raise AssertionError("every number of seconds is handled above")
 
 
+def counted(number: int, what: str) -> str:
+    """`1 row`, `2,000 rows`."""
+    return f"{number:,} {what}{'' if number == 1 else 's'}"
+
+
 def money(amount: float | None, currency: str | None) -> str:
     """`0.0123 USD`, with enough digits to see a cent's thousandth; `unknown` is never 0."""
     if amount is None:
