@@ -195,11 +195,7 @@ def _time_lines(model: ModelEstimate) -> list[str]:
     binding = " or ".join(f"{name}" for name in time.binding)
     lines = [
         f"  time      {_span(time.seconds, duration)}{rest}; what binds: {binding}"
-        + (
-            "; the first minute climbs to the pace, which one set with --qps does not"
-            if time.climbs
-            else ""
-        ),
+        + ("; the pace climbs for the first minute, unless --qps sets it" if time.climbs else ""),
         f"  latency   {_span(time.latency, _seconds)} an answer, {time.latency_source}",
     ]
     if time.in_flight.high:

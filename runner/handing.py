@@ -7,6 +7,7 @@ from collections import deque
 from typing import TYPE_CHECKING
 
 from runner.connection import connect
+from runner.deadline import stop_at
 from runner.preflight import prepare
 from runner.run import Course
 from runner.sharing import Sharing
@@ -84,7 +85,7 @@ async def stream(
         handing.belongs_to(course)
         # A rehearsal asks a server of its own and takes nothing from anyone.
         sharing = Sharing(job.limits.share if key is not None else None, say=lambda _: None)
-        going = asyncio.create_task(_go(course, sharing))
+        going = asyncio.create_task(_go(course, sharing, job.limits.deadline))
         going.add_done_callback(lambda _: handing.close())
         try:
             while (result := await handing.next()) is not None:
@@ -97,12 +98,15 @@ async def stream(
             raise course.reason
 
 
-async def _go(course: Course, sharing: Sharing) -> None:
+async def _go(course: Course, sharing: Sharing, deadline: str | None) -> None:
     with sharing:
         await sharing.begin(course.lanes, stopping=lambda: course.reason is not None)
         async with together() as beside:
-            keeping = beside.create_task(sharing.keep(course.lanes))
+            others = [beside.create_task(sharing.keep(course.lanes))]
+            if deadline is not None:
+                others.append(beside.create_task(stop_at(deadline, course.stop)))
             try:
                 await course.go()
             finally:
-                keeping.cancel()
+                for task in others:
+                    task.cancel()

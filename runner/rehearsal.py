@@ -93,6 +93,7 @@ def rehearse(
             finally:
                 for task in others:
                     task.cancel()
+        watch.end_stretch()
         if price_input is not None and price_output is not None:
             watch.bill(price_input, price_output)
         stopped = None if course.reason is None else str(course.reason)

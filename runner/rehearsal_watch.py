@@ -60,12 +60,13 @@ class Watch(Unkept):
         self._pico += round((result.cost or 0.0) * PICO)
         self.currency = self.currency or result.currency
         if self.rows >= self._of * (len(self.stretches) + 1) // PARTS:
-            self._end_stretch()
+            self.end_stretch()
         if self.rows % _HEARD_EVERY_ROWS == 0:
             self._heard(self.rows, self._of)
         self.count(result)
 
-    def _end_stretch(self) -> None:
+    def end_stretch(self) -> None:
+        """A tenth is over, or the run has stopped within one."""
         client, now_s = self.client, self.last_s
         rows, began_s, asked, throttled, tokens = self._mark
         self._mark = (self.rows, now_s, client.asked, client.throttled, client.settled_tokens)

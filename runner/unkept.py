@@ -6,6 +6,7 @@ import asyncio
 import sys
 from typing import TYPE_CHECKING
 
+from runner.conclusion import failures_allowed, too_many_failed
 from runner.spending import Position, Spending
 from runner.tally import Tally
 
@@ -25,12 +26,17 @@ class Unkept:
         self._tally = Tally()
         self._spending: Spending | None = None
         self._course: Course | None = None
+        self._failed = 0
+        self._most_failed = float("inf")
+        self._max_failed: str | None = None
 
     def limit(self, flight: Preflight) -> Spending | None:
-        """The budget of the job, which ends the course that this `belongs_to`; None: it has none.
+        """The budget of the job; None: it has none. Raises JobError where it cannot be kept.
 
-        Raises JobError where it cannot be kept.
+        It ends the course that this `belongs_to`, and so does the job's `max_failed`.
         """
+        self._max_failed = flight.job.limits.max_failed
+        self._most_failed = failures_allowed(self._max_failed, flight.rows, otherwise=float("inf"))
         spending = Spending(
             flight,
             self._tally,
@@ -55,6 +61,9 @@ class Unkept:
         if self._spending is not None:
             self._tally.add(result)
             self._spending.landed()
+        self._failed += result.failed
+        if self._failed > self._most_failed:
+            self.stop(too_many_failed(self._failed, self._max_failed))
 
     def spans(self, end: int | None) -> list[range]:
         """Everything in scope."""

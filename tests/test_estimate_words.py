@@ -39,7 +39,7 @@ def test_it_says_what_is_known_what_is_assumed_and_where_it_came_from(path: str)
     assert "cache     not assumed" in text
     assert "over the provider's batch interface, at 50% of the price" in text
     assert "what binds: requests" in text
-    assert "the first minute climbs to the pace, which one set with --qps does not" in text
+    assert "the pace climbs for the first minute, unless --qps sets it" in text
     assert "--qps  time" in text
     assert "\n  20     " in text
     assert "above the account's limit" in text

@@ -93,6 +93,15 @@ def test_a_budget_that_does_not_stops_the_forecast_where_it_would_stop_the_run(
     assert 0.04 < found.cost <= 0.05
     assert 0 < found.rows < ROWS
     assert found.seconds == found.rehearsed_s  # nothing is made up for the rest
+    assert sum(stretch.rows for stretch in found.stretches) == found.rows
+
+
+def test_rows_that_fail_unsent_stop_it_as_they_would_the_run(tmp_path: Path) -> None:
+    path = tmp_path / "x.csv"
+    path.write_text("prompt\n" + 'hello\n" "\n' * 50)
+    found = rehearsed(str(path), limits={"qps": 5, "max_failed": "3"})
+    assert found.stopped == "4 rows have failed, more than --max-failed 3"
+    assert found.rows < 20
 
 
 def test_the_deadline_is_that_of_the_simulated_clock(dataset: str) -> None:
