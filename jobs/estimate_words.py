@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from typing import TYPE_CHECKING
 
-from jobs.words import counted, duration
+from jobs.words import counted, double_ids_line, duration
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -66,6 +66,8 @@ def _dataset_lines(found: Estimate) -> list[str]:
             f"unsent    {counted(one.count, 'row')}{where} fail{'s' if one.count == 1 else ''} "
             f"unsent, {kind}, as row {one.row}: {text}"
         )
+    if found.double_ids is not None:
+        lines.append(f"ids       {double_ids_line(found.double_ids)}")
     lines.append(
         f"tokens    counted with {found.tokenizer}; the longest prompt has {found.longest_prompt:,}"
     )
@@ -138,7 +140,12 @@ def _trust(found: Estimate, model: ModelEstimate) -> str:
     if found.measured is not None and found.measured.of_dataset:
         return f"counted with {found.tokenizer}, put right by what the measured rows were billed"
     if model.exact:
-        return "exact" if found.sample is None else "exact but for the sample"
+        own = (
+            ""
+            if not found.tokenizer.endswith(".json")
+            else (f" if {found.tokenizer} is the model's own")
+        )
+        return f"exact{own}" if found.sample is None else f"exact{own} but for the sample"
     if not model.error_share:
         return "estimated, for what is not published"
     return f"estimated with {found.tokenizer}, may err by {model.error_share:.0%} either way"

@@ -25,8 +25,9 @@ LAYERS: dict[str, tuple[frozenset[str], ...]] = {
             (
                 "dataset template tokens prices pacing limits share retry verdict client health "
                 "simulator intake journal output seals progress summary asked_again throttling "
-                "lease deadline crew binding row_ids"
+                "lease deadline crew binding"
             ),
+            "row_ids",
             "folder blocks pilot worst_case sealing",
             "drift kept reading",
             "losses side_by_side preflight conclusion for_excel",
@@ -63,6 +64,7 @@ PUBLIC_NAMES: list[str] = [
     "BudgetReached",
     "Checked",
     "DatasetError",
+    "DoubleIds",
     "DryRun",
     "Estimate",
     "Exported",

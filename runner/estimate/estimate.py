@@ -20,6 +20,7 @@ from runner.estimate.own_price import own_price
 from runner.estimate.row_sample import Sample, count_rows, spread_evenly
 from runner.folder import run_folder_of
 from runner.preflight import Preflight, prepare
+from runner.row_ids import SeenIds, noting_ids
 from runner.tokens import load_tokenizer
 
 if TYPE_CHECKING:
@@ -74,7 +75,10 @@ def estimate(
     run = _run_to_measure(flight, measured_run, None if output_tokens else likely_run)
     views = _views(flight, models or [flight.facts.name], tokenizer)
     plan = Plan(flight.job, tuple(paths), providers_file, tokenizer, bounds_of(views))
-    census, rows = _count(flight, plan, sample, on_progress or _unheard)
+    seen = None
+    if sample is None and flight.job.id_column is not None:
+        seen = SeenIds(flight.job.id_column)
+    census, rows = _count(flight, plan, sample, on_progress or _unheard, seen)
     if not models:
         views = _own_views(flight, census, tokenizer)
     looked_at = Sample(census.rows, rows)
@@ -87,7 +91,8 @@ def estimate(
             )
         assumptions = replace(assumptions, measured=measured)
     place = None if looked_at.is_whole else f"{census.rows:,} rows, spread evenly"
-    return sum_up(flight, census, looked_at, views, assumptions, place=place)
+    found = sum_up(flight, census, looked_at, views, assumptions, place=place)
+    return found if seen is None else replace(found, double_ids=seen.doubles())
 
 
 def _run_to_measure(flight: Preflight, named: str | None, likely: str | None) -> str | None:
@@ -128,7 +133,11 @@ def _own_views(flight: Preflight, census: Census, tokenizer: str | None) -> list
 
 
 def _count(
-    flight: Preflight, plan: Plan, sample: int | None, on_progress: OnProgress
+    flight: Preflight,
+    plan: Plan,
+    sample: int | None,
+    on_progress: OnProgress,
+    seen: SeenIds | None,
 ) -> tuple[Census, int]:
     """The census, and how many rows it stands for."""
     dataset, rows = flight.dataset, flight.rows
@@ -141,11 +150,14 @@ def _count(
             )
         spans = spread_evenly(rows, sample)
     expected = rows if rows is None else sum(map(len, spans))
-    batches = dataset.batches(columns=flight.template.columns, keep=(), spans=spans)
+    columns = flight.template.columns
+    if seen is not None:
+        columns |= {seen.column}
+    batches = dataset.batches(columns=columns, keep=(), spans=spans)
     share = expected / dataset.total_rows if expected and dataset.total_rows else 1.0
     census = count_prompts(
         plan,
-        batches,
+        batches if seen is None else noting_ids(batches, seen, flight.template.columns),
         text_bytes=dataset.total_bytes * share,
         on_rows=lambda counted: on_progress(counted, expected),
     )

@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from runner.estimate.row_sample import Sample
     from runner.preflight import Preflight
     from runner.providers import ModelFacts, Price
+    from runner.row_ids import DoubleIds
     from runner.tally import Failure
 
 _GRID_TOKENS = 1000
@@ -94,6 +95,7 @@ class Estimate:
     inexact: dict[str, int]  # counted requests with parts whose tokens are not published
     models: tuple[ModelEstimate, ...]
     measured: Measured | None = None  # answers that the figures rest on; None: none
+    double_ids: DoubleIds | None = None  # None: all are different, or not looked at
 
     def to_json(self) -> dict[str, Any]:
         """Every figure, JSON-ready."""
@@ -112,6 +114,7 @@ class Estimate:
             "tokenizer": self.tokenizer,
             "longest_prompt": self.longest_prompt,
             "inexact": self.inexact,
+            "double_ids": self.double_ids and self.double_ids.to_json(),
             "measured": self.measured and self.measured.to_json(),
             "models": [model.to_json() for model in self.models],
         }
