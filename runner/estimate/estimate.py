@@ -2,7 +2,7 @@
 
 Nothing is sent and no key is needed. `counting` takes the census of all prompts (`prompt_census`),
 `output_length` says how long answers may be, `cost_forecast` and `time_forecast` do the sums, and
-`estimated` puts them together.
+`sum_up` puts them together.
 """
 
 from __future__ import annotations
@@ -13,11 +13,12 @@ from typing import TYPE_CHECKING
 
 from runner.errors import JobError
 from runner.estimate.counting import Plan, count_prompts
-from runner.estimate.estimated import Assumptions, View, bounds_of, sum_up
 from runner.estimate.measured import LEAST, differences, measure
 from runner.estimate.output_length import parse_output_tokens
 from runner.estimate.own_price import own_price
 from runner.estimate.row_sample import Sample, count_rows, spread_evenly
+from runner.estimate.sum_up import sum_up
+from runner.estimate.views import Assumptions, View, bounds_of
 from runner.folder import run_folder_of
 from runner.preflight import Preflight, prepare
 from runner.row_ids import SeenIds, noting_ids
