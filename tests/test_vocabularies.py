@@ -88,6 +88,15 @@ def test_the_documented_token_ids(reference: Reference, text: str, token: int) -
     assert encoding.encode_ordinary(text) == reference.encode(text) == [token]
 
 
+def test_the_documented_ids_of_a_whole_sentence() -> None:
+    """Printed by the page on metering and billing, as eight tokens."""
+    text = "通义千问具有强大的能力。"
+    encoding, _ = load_ranks(vocabulary())
+    printed = [31935, 64559, 99320, 56007, 100629, 104795, 99788, 1773]
+    assert encoding.encode_ordinary(text) == printed
+    assert load_tokenizer("qwen").count([text]) == [8]
+
+
 def sentences(source: random.Random, count: int) -> list[str]:
     """Mixed sentences of English, Chinese, other scripts, numbers, code, emoji and blanks."""
     words = [*ENGLISH.split(), *ODD.split()]
