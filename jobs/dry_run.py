@@ -7,6 +7,8 @@ import sys
 import time
 from typing import TYPE_CHECKING
 
+from jobs.words import double_ids_line
+
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
@@ -72,6 +74,8 @@ def _print_found(found: DryRun) -> None:
     flawed = found.rows - found.ok
     if flawed > len(found.examples):
         print(f"… and {flawed - len(found.examples):,} more rows that could not be asked")
+    if found.double_ids is not None:
+        print(double_ids_line(found.double_ids))
     kinds = ", ".join(f"{count:,} {kind}" for kind, count in sorted(found.flawed.items()))
     print(
         f"{found.rows:,} rows: {found.ok:,} could be asked, {flawed:,} could not"

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import shlex
 import sys
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
@@ -23,16 +22,11 @@ from jobs.options import (
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
 
-    from runner import Job, Summary
+    from runner import Estimate, Job, Rehearsal, Summary
 
 _PRICE = click.FloatRange(min=0)
 _LEAST = 2  # rows of a pilot: one tells nothing of how answers differ
 _ANSWERED = frozenset({0, 1})  # exit statuses of a pilot in which every row has its result
-# Flags of this command that `generate` does not have.
-_ONLY_HERE = frozenset(
-    {"output_tokens", "sample", "tokenizer", "price_input", "price_output", "latency", "as_json"}
-    | {"rehearse", "pilot"}
-)
 
 
 @click.command()
@@ -113,106 +107,102 @@ def estimate(
     nobody knows, so what depends on it is a range that says where it comes from. --pilot N asks N
     rows and knows better; `penstock resume RUN -n all` then goes on with the rest.
     """  # fmt: skip
-    from jobs.estimate_words import report_lines
-    from jobs.rehearsal_words import rehearsal_lines
+    from jobs.next_command import generate_command
     from runner import Job, keep_estimate
     from runner import estimate as estimate_job
     from runner import rehearse as rehearse_job
 
     job = Job.build(merged(job_file, settings_of(flags)))
+    _check(models, pilot, output_tokens)
+    prices = {"price_input": price_input, "price_output": price_output}
+    knows_better: dict[str, Any] = {**prices, "tokenizer": tokenizer, "latency_s": latency}
     measured_run, piloted, rehearsal = output, None, None
     if pilot is not None:
-        if output is None and not rehearse:
-            raise click.UsageError(
-                f"--pilot {pilot} asks for real and keeps the answers: say where with -o, for "
-                f"example -o {default_output(dataset[0], rehearse=False)}"
-            )
-        measured_run = output or default_output(dataset[0], rehearse=True)
-        piloted = _pilot(
-            job,
-            dataset,
-            measured_run,
-            models,
-            pilot,
-            output_tokens,
-            rehearse=rehearse,
-            yes=yes,
-            quiet=quiet or as_json,
-            providers_file=providers_file,
-            prices={"price_input": price_input, "price_output": price_output},
-        )
+        measured_run = _pilot_run(pilot, dataset, output, rehearse=rehearse)
+        piloted = _ask_pilot(
+            job, dataset, measured_run, models, rows=pilot, rehearse=rehearse, yes=yes,
+            quiet=quiet or as_json, providers_file=providers_file, prices=prices,
+        )  # fmt: skip
         if piloted.exit_status not in _ANSWERED:
             if as_json:
                 print(json.dumps(piloted.to_json(), ensure_ascii=False))
             return piloted.exit_status or 0
     with _progress("counting tokens", quiet=quiet or as_json) as on_progress:
         found = estimate_job(
-            job,
-            dataset,
-            models=models,
-            output_tokens=output_tokens,
-            sample=sample,
-            tokenizer=tokenizer,
-            price_input=price_input,
-            price_output=price_output,
-            latency_s=latency,
-            measured_run=measured_run,
-            likely_run=default_output(dataset[0], rehearse=False),
-            providers_file=providers_file,
-            on_progress=on_progress,
-        )
+            job, dataset, models=models, output_tokens=output_tokens, sample=sample,
+            measured_run=measured_run, likely_run=default_output(dataset[0], rehearse=False),
+            providers_file=providers_file, on_progress=on_progress, **knows_better,
+        )  # fmt: skip
     if rehearse and piloted is None:
         with _progress("rehearsing", quiet=quiet or as_json) as on_progress:
             rehearsal = rehearse_job(
-                job,
-                dataset,
-                found,
-                tokenizer=tokenizer,
-                price_input=price_input,
-                price_output=price_output,
-                latency_s=latency,
-                providers_file=providers_file,
-                on_progress=on_progress,
-            )
-    next_command = _generate_command(ctx, dataset)
-    more: dict[str, Any] = {}
+                job, dataset, found, providers_file=providers_file, on_progress=on_progress,
+                **knows_better,
+            )  # fmt: skip
+    next_command = generate_command(ctx, dataset)
     if piloted is not None and measured_run is not None:
         keep_estimate(measured_run, found)
         next_command = piloted.next or next_command
-        more["pilot"] = piloted.to_json()
-    status = 0 if piloted is None else piloted.exit_status or 0
-    if as_json:
-        rehearsed = {} if rehearsal is None else {"rehearsal": rehearsal.to_json()}
-        told = {**found.to_json(), **more, **rehearsed, "next": next_command}
-        print(json.dumps(told, ensure_ascii=False))
-        return status
-    *lines, last = report_lines(found, next_command)
-    if rehearsal is not None:
-        lines += [*rehearsal_lines(rehearsal, found), ""]
-    print("\n".join([*lines, last]))
-    return status
+    _show(found, rehearsal, piloted, next_command, as_json=as_json)
+    return 0 if piloted is None else piloted.exit_status or 0
 
 
-def _pilot(
-    job: Job,
-    dataset: Sequence[str],
-    name: str,
-    models: Sequence[str],
-    rows: int,
-    output_tokens: str | None,
-    **how: Any,
-) -> Summary:
-    """Ask the rows, of the first model where several are compared."""
-    from jobs.pilot import ask_pilot
-
-    if output_tokens is not None:
+def _check(models: Sequence[str], pilot: int | None, output_tokens: str | None) -> None:
+    """Refuse flags that cannot be meant so."""
+    for name in models:
+        if "," in name:
+            apart = " ".join(f"-m {one}" for one in name.split(",") if one)
+            raise click.UsageError(f"-m {name}: one model a flag; repeat it: {apart}")
+    if pilot is not None and output_tokens is not None:
         raise click.UsageError(
             f"--output-tokens {output_tokens}: a pilot measures how long answers are; leave one of "
             f"the two away"
         )
+
+
+def _pilot_run(pilot: int, dataset: Sequence[str], output: str | None, *, rehearse: bool) -> str:
+    """Where the pilot's answers are kept."""
+    if output is None and not rehearse:
+        raise click.UsageError(
+            f"--pilot {pilot} asks for real and keeps the answers: say where with -o, for "
+            f"example -o {default_output(dataset[0], rehearse=False)}"
+        )
+    return output or default_output(dataset[0], rehearse=True)
+
+
+def _ask_pilot(
+    job: Job, dataset: Sequence[str], name: str, models: Sequence[str], **how: Any
+) -> Summary:
+    """Ask the rows, of the first model where several are compared."""
+    from jobs.pilot import ask_pilot
+
     if models:
         job = job.model_copy(update={"model": models[0]})
-    return ask_pilot(job, dataset, name, rows=rows, **how)
+    return ask_pilot(job, dataset, name, **how)
+
+
+def _show(
+    found: Estimate,
+    rehearsal: Rehearsal | None,
+    piloted: Summary | None,
+    next_command: str,
+    *,
+    as_json: bool,
+) -> None:
+    from jobs.estimate_words import report_lines
+    from jobs.rehearsal_words import rehearsal_lines
+
+    if as_json:
+        more = {} if piloted is None else {"pilot": piloted.to_json()}
+        if rehearsal is not None:
+            more["rehearsal"] = rehearsal.to_json()
+        told = {**found.to_json(), **more, "next": next_command}
+        print(json.dumps(told, ensure_ascii=False))
+        return
+    *lines, last = report_lines(found, next_command)
+    if rehearsal is not None:
+        lines += [*rehearsal_lines(rehearsal, found), ""]
+    print("\n".join([*lines, last]))
 
 
 @contextmanager
@@ -230,26 +220,3 @@ def _progress(what: str, *, quiet: bool) -> Iterator[Callable[[int, int | None],
     ) as bar:  # fmt: skip
         task = bar.add_task("", total=None)
         yield lambda rows, of: bar.update(task, completed=rows, total=of)
-
-
-def _generate_command(ctx: click.Context, dataset: Sequence[str]) -> str:
-    """`penstock generate` with the same dataset and flags; of several models with the first."""
-    words = ["penstock", "generate", *dataset]
-    for option in ctx.command.params:
-        name = option.name or ""
-        given = ctx.get_parameter_source(name) is click.core.ParameterSource.COMMANDLINE
-        if not given or not isinstance(option, click.Option) or name in _ONLY_HERE:
-            continue
-        value = ctx.params[name]
-        if option.is_flag:
-            words.append(option.opts[-1] if value else option.secondary_opts[-1])
-        elif name == "models":
-            words += [option.opts[-1], value[0]]
-        else:
-            for one in value if option.multiple else [value]:
-                words += [option.opts[-1], _as_typed(one)]
-    return shlex.join(words)
-
-
-def _as_typed(value: object) -> str:
-    return repr(value).removesuffix(".0") if isinstance(value, float) else str(value)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from typing import TYPE_CHECKING
 
-from jobs.words import duration
+from jobs.words import counted, double_ids_line, duration
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -50,9 +50,12 @@ def about(amount: Range, currency: str) -> str:
 
 def _dataset_lines(found: Estimate) -> list[str]:
     files = found.dataset[0] if len(found.dataset) == 1 else f"{len(found.dataset)} files"
-    lines = [f"dataset   {files}: {found.rows:,} rows, {found.requests:,.0f} requests"]
+    requests = round(found.requests)
+    lines = [f"dataset   {files}: {counted(found.rows, 'row')}, {counted(requests, 'request')}"]
     if found.sample is not None:
         lines.append(f"sample    {found.sample}; ranges hold its error in 95 of 100 cases")
+    if found.sample_small:
+        lines.append("          so few rows tell little of how rows differ; --sample 1000 does")
     if found.measured is not None:
         lines.append(_measured_line(found.measured))
     where = "" if found.sample is None else " of the sample"
@@ -60,26 +63,29 @@ def _dataset_lines(found: Estimate) -> list[str]:
         text = " ".join(one.message.split())
         text = text if len(text) <= _EXAMPLE else text[: _EXAMPLE - 1] + "…"
         lines.append(
-            f"unsent    {one.count:,} rows{where} fail unsent, {kind}, as row {one.row}: {text}"
+            f"unsent    {counted(one.count, 'row')}{where} fail{'s' if one.count == 1 else ''} "
+            f"unsent, {kind}, as row {one.row}: {text}"
         )
+    if found.double_ids is not None:
+        lines.append(f"ids       {double_ids_line(found.double_ids)}")
     lines.append(
         f"tokens    counted with {found.tokenizer}; the longest prompt has {found.longest_prompt:,}"
     )
     parts = {
-        "images": "have images or sound, which are not counted",
-        "tools": "have tools; the provider's wording around them is not published",
-        "name": "have names in messages; whether these count is not published",
+        "images": "with images or sound, which are not counted",
+        "tools": "with tools; the provider's wording around them is not published",
+        "name": "with names in messages; whether these count is not published",
     }
     lines += [
-        f"          {requests:,} requests {parts.get(part, part)}"
+        f"          {counted(requests, 'request')} {parts.get(part, part)}"
         for part, requests in sorted(found.inexact.items())
     ]
     return lines
 
 
 def _measured_line(measured: Measured) -> str:
-    kind = "pilot rows" if measured.pilot else "finished rows"
-    line = f"measured  {measured.answered:,} {kind} in {measured.run}"
+    kind = "pilot row" if measured.pilot else "finished row"
+    line = f"measured  {counted(measured.answered, kind)} in {measured.run}"
     if not measured.of_dataset:
         return line + ", over another dataset"
     if measured.rehearsal:
@@ -110,7 +116,8 @@ def _model_lines(found: Estimate, model: ModelEstimate) -> list[str]:
     lines.append(f"  in        {_span(model.prompt_tokens, _whole)} tokens, {_trust(found, model)}")
     if model.too_long:
         lines.append(
-            f"  too long  {model.too_long:,} requests are longer than the model takes; they fail"
+            f"  too long  {counted(model.too_long, 'request')} longer than the model takes, which "
+            f"will fail"
         )
     lines.append(
         f"  out       {_span(model.output_per_request, _mean)} tokens a request: "
@@ -133,7 +140,12 @@ def _trust(found: Estimate, model: ModelEstimate) -> str:
     if found.measured is not None and found.measured.of_dataset:
         return f"counted with {found.tokenizer}, put right by what the measured rows were billed"
     if model.exact:
-        return "exact" if found.sample is None else "exact but for the sample"
+        own = (
+            ""
+            if not found.tokenizer.endswith(".json")
+            else (f" if {found.tokenizer} is the model's own")
+        )
+        return f"exact{own}" if found.sample is None else f"exact{own} but for the sample"
     if not model.error_share:
         return "estimated, for what is not published"
     return f"estimated with {found.tokenizer}, may err by {model.error_share:.0%} either way"
@@ -144,7 +156,10 @@ def _money_lines(model: ModelEstimate) -> list[str]:
     if money is None:
         return [
             "  cost      unknown, no price is known for this model at this address",
-            "            (--price-input and --price-output give one, or a file for --providers)",
+            (
+                "            (a file for --providers gives one, to generate and resume as well; "
+                "--price-input and --price-output do for this estimate alone)"
+            ),
         ]
     currency = money.currency
     lines = [
@@ -156,7 +171,7 @@ def _money_lines(model: ModelEstimate) -> list[str]:
         of = f" {tier.model}," if tier.model != model.model else ""
         thinking = " when thinking" if tier.thinking else ""
         lines.append(
-            f"  tier     {of} prompts {upto}: {tier.requests:,.0f} requests, "
+            f"  tier     {of} prompts {upto}: {counted(round(tier.requests), 'request')}, "
             f"{tier.prompt_tokens:,.0f} tokens in, at {tier.input_price:g} in and "
             f"{tier.output_price:g} out{thinking} ({currency} per 1,000,000)".replace("( ", "(")
         )
@@ -186,7 +201,8 @@ def _time_lines(model: ModelEstimate) -> list[str]:
     rest = " for the rest" if model.done else ""
     binding = " or ".join(f"{name}" for name in time.binding)
     lines = [
-        f"  time      {_span(time.seconds, duration)}{rest}; what binds: {binding}",
+        f"  time      {_span(time.seconds, duration)}{rest}; what binds: {binding}"
+        + ("; the pace climbs for the first minute, unless --qps sets it" if time.climbs else ""),
         f"  latency   {_span(time.latency, _seconds)} an answer, {time.latency_source}",
     ]
     if time.in_flight.high:
@@ -197,7 +213,7 @@ def _time_lines(model: ModelEstimate) -> list[str]:
     lines += [f"  limit     {note}" for note in time.notes]
     rows = [
         [
-            f"{pace.per_second:g}/s",
+            f"{pace.per_second:g}",
             _span(pace.seconds, duration),
             " or ".join(pace.binding),
             _span(pace.in_flight, _whole),
@@ -205,7 +221,7 @@ def _time_lines(model: ModelEstimate) -> list[str]:
         ]
         for pace in time.paces
     ]
-    table = _table(["pace", "time", "binds", "in flight", ""], rows)
+    table = _table(["--qps", "time", "binds", "in flight", ""], rows)
     return lines + [f"  {line}" for line in table]
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from jobs.words import duration, money
+from jobs.words import counted, duration, money
 
 if TYPE_CHECKING:
     from runner import Estimate, Rehearsal
@@ -13,14 +13,16 @@ if TYPE_CHECKING:
 def rehearsal_lines(found: Rehearsal, estimated: Estimate) -> list[str]:
     """The rehearsal next to the arithmetic."""
     model = estimated.models[0]
+    stopped = " until it stopped" if found.stopped is not None else ""
     ends = dict.fromkeys(map(duration, (model.time.seconds.low, model.time.seconds.high)))
     lines = [
         f"rehearsal of {found.model}, on a simulated clock against the provider's limits",
-        f"  time      {duration(found.seconds)}; by arithmetic {' to '.join(ends)}",
-        f"  attempts  {found.attempts:,} for {found.rows:,} rows, {found.throttled:,} throttled"
-        + (f"; {found.failed:,} rows without an answer" if found.failed else ""),
+        f"  time      {duration(found.seconds)}{stopped}; by arithmetic {' to '.join(ends)}",
+        f"  attempts  {found.attempts:,} for {counted(found.rows, 'row')}, {found.throttled:,} "
+        f"throttled"
+        + (f"; {counted(found.failed, 'row')} without an answer" if found.failed else ""),
         (
-            f"  cost      {money(found.cost, found.currency)}"
+            f"  cost      {money(found.cost, found.currency).removeprefix('cost ')}"
             f", with answers of {found.answer_tokens:,.0f} tokens on average"
         ),
     ]

@@ -6,7 +6,7 @@ import sys
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from runner import Summary
+    from runner import DoubleIds, Summary
 
 _MINUTE_S, _HOUR_S, _DAY_S = 60, 3600, 86400
 _EXAMPLE = 160  # characters of a failure's message
@@ -26,6 +26,21 @@ def duration(seconds: float) -> str:
             rest = whole % size // small
             return f"{whole // size} {unit} {rest} {name}" if rest else f"{whole // size} {unit}"
     raise AssertionError("every number of seconds is handled above")
+
+
+def counted(number: int, what: str) -> str:
+    """`1 row`, `2,000 rows`."""
+    return f"{number:,} {what}{'' if number == 1 else 's'}"
+
+
+def double_ids_line(found: DoubleIds) -> str:
+    """What an id column that tells not all rows apart means for them."""
+    have = "has" if found.rows == 1 else "have"
+    return (
+        f"{counted(found.rows, 'row')} {have} an id (--id-column {found.column}) that an earlier "
+        f"row has, first row {found.first} that of row {found.like}: answers are kept for each, "
+        "but if the dataset changes their order decides whose is whose"
+    )
 
 
 def money(amount: float | None, currency: str | None) -> str:

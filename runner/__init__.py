@@ -28,7 +28,9 @@ from runner.job import Job, LimitSettings, read_job_file
 from runner.plan import Plan, plan
 from runner.preflight import Preflight, prepare
 from runner.records import Reply, Request, Result, Row, Usage
-from runner.rehearsal import Rehearsal, rehearse
+from runner.rehearsal import rehearse
+from runner.rehearsed import Rehearsal
+from runner.row_ids import DoubleIds
 from runner.running import Run
 from runner.shown import Shown, ShownRows
 from runner.simulator import SimulatorSettings
@@ -40,6 +42,7 @@ __all__ = [
     "BudgetReached",
     "Checked",
     "DatasetError",
+    "DoubleIds",
     "DryRun",
     "Estimate",
     "Exported",

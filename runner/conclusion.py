@@ -7,7 +7,7 @@ import time
 from typing import TYPE_CHECKING
 
 from runner.deadline import is_over
-from runner.errors import Interrupted, MachineFault, StopsRun
+from runner.errors import BudgetReached, Interrupted, MachineFault, StopsRun
 
 if TYPE_CHECKING:
     from runner.job import Job
@@ -18,6 +18,11 @@ if TYPE_CHECKING:
 _HOPELESS = frozenset(
     {"input", "empty_prompt", "template", "too_large", "context_length", "content_filter"}
 )
+
+
+def too_many_failed(failed: int, max_failed: str | None) -> BudgetReached:
+    """Why a run ends of which so many rows have failed."""
+    return BudgetReached(f"{failed:,} rows have failed, more than --max-failed {max_failed}")
 
 
 def failures_allowed(max_failed: str | None, rows: int | None, *, otherwise: float) -> float:

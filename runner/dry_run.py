@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from runner.errors import FailsRow
+from runner.row_ids import SeenIds
 from runner.shown import as_sent
 
 if TYPE_CHECKING:
@@ -14,6 +15,7 @@ if TYPE_CHECKING:
 
     from runner.preflight import Preflight
     from runner.records import Row
+    from runner.row_ids import DoubleIds
 
 MOST_EXAMPLES = 20  # flawed rows that are told one by one; the others are counted
 _REQUESTS = 2
@@ -36,6 +38,7 @@ class DryRun:
     flawed: dict[str, int] = field(default_factory=dict)  # rows that could not be asked, by kind
     examples: list[Flaw] = field(default_factory=list)  # the first of them
     requests: list[dict[str, Any]] = field(default_factory=list)  # the first bodies, as sent
+    double_ids: DoubleIds | None = None  # where an id column is named; None: all are different
 
     @property
     def ok(self) -> int:
@@ -53,6 +56,7 @@ class DryRun:
                 for one in self.examples
             ],
             "requests": self.requests,
+            "double_ids": self.double_ids and self.double_ids.to_json(),
         }
 
     def _add(self, row: Row, flight: Preflight) -> None:
@@ -74,13 +78,17 @@ def dry_run(flight: Preflight, *, on_rows: Callable[[int], None] = lambda _: Non
     `on_rows` is told now and then how many rows have been read. Raises MachineFault where a file
     cannot be read on.
     """
-    found = DryRun()
+    found, columns = DryRun(), flight.template.columns
+    seen = None
+    if (column := flight.job.id_column) is not None:
+        seen, columns = SeenIds(column), columns | {column}
     spans = [range(sys.maxsize if flight.end is None else flight.end)]
     # The kept columns too: their flaws would fail a row as well.
-    for batch in flight.dataset.batches(
-        columns=flight.template.columns, keep=flight.inputs.names, spans=spans
-    ):
+    for batch in flight.dataset.batches(columns=columns, keep=flight.inputs.names, spans=spans):
+        if seen is not None:
+            seen.add(batch)
         for row in batch.rows:
             found._add(row, flight)
         on_rows(found.rows)
+    found.double_ids = None if seen is None else seen.doubles()
     return found

@@ -3,36 +3,34 @@
 from __future__ import annotations
 
 import asyncio
-import sys
 from collections import deque
 from typing import TYPE_CHECKING
 
 from runner.connection import connect
+from runner.deadline import stop_at
 from runner.preflight import prepare
 from runner.run import Course
 from runner.sharing import Sharing
-from runner.spending import Position, Spending
-from runner.tally import Tally
 from runner.together import together
+from runner.unkept import Unkept
 
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator
 
-    from runner.dataset import Batch
     from runner.job import Job
-    from runner.records import Result, Row, Unfinished
+    from runner.records import Result
 
 _AHEAD = 256  # results that may wait for a slow consumer before workers do
 
 
-class Handing:
+class Handing(Unkept):
     """A sink that keeps nothing: every result goes to whoever iterates."""
 
     def __init__(self) -> None:
+        super().__init__()
         self._results: deque[Result] = deque()
         self._news = asyncio.Event()  # a result, or the end
         self._room = asyncio.Event()
-        self._closed = asyncio.Event()
 
     async def next(self) -> Result | None:
         """The next result; None when there will be none any more."""
@@ -46,47 +44,19 @@ class Handing:
             self._room.set()
         return result
 
-    def spans(self, end: int | None) -> list[range]:
-        """Everything in scope."""
-        return [range(sys.maxsize if end is None else end)]
-
-    async def wait_for_room(self, workers: int) -> None:
-        """Workers wait in `keep`; reading follows them."""
-        del workers
-
-    def take(self, batch: Batch, end: int | None) -> list[Row]:
-        """Every row is asked."""
-        del end
-        return batch.rows
-
-    def before(self, row: int) -> None:
-        """Nothing was asked before."""
-        del row
-
-    def end(self, rows: int) -> int:
-        """As many rows as were read."""
-        return rows
-
     async def keep(self, result: Result) -> None:
         """Hand it over, then wait while the consumer is far behind."""
         # In this order, a worker that is given up loses nothing that was paid for.
         self._results.append(result)
         self._news.set()
+        self.count(result)
         while len(self._results) >= _AHEAD and not self._closed.is_set():
             self._room.clear()
             await self._room.wait()
 
-    async def keep_bill(self, bill: Unfinished) -> None:
-        """Nobody waits for it."""
-        del bill
-
-    async def work(self) -> None:
-        """Nothing to do but to wait for the end."""
-        await self._closed.wait()
-
     def close(self) -> None:
         """No more results will come."""
-        self._closed.set()
+        super().close()
         self._news.set()
         self._room.set()
 
@@ -102,13 +72,6 @@ async def stream(
     flight = prepare(job, paths, providers_file=providers_file)
     key = None if rehearsal else flight.read_key()
     handing = Handing()
-    spending = Spending(
-        flight,
-        Tally(),
-        lease_file=None,
-        stop=lambda reason: course.stop(reason),  # noqa: PLW0108 - there is none yet
-        position=lambda: Position(0, None),
-    )
     async with connect(flight, key) as client:
         course = Course(
             flight,
@@ -116,12 +79,13 @@ async def stream(
             client,
             fill=flight.template.fill,
             columns=flight.template.columns,
-            budget=spending if spending.is_limited else None,
+            budget=handing.limit(flight),
             say=lambda _: None,
         )
+        handing.belongs_to(course)
         # A rehearsal asks a server of its own and takes nothing from anyone.
         sharing = Sharing(job.limits.share if key is not None else None, say=lambda _: None)
-        going = asyncio.create_task(_go(course, sharing))
+        going = asyncio.create_task(_go(course, sharing, job.limits.deadline))
         going.add_done_callback(lambda _: handing.close())
         try:
             while (result := await handing.next()) is not None:
@@ -134,12 +98,15 @@ async def stream(
             raise course.reason
 
 
-async def _go(course: Course, sharing: Sharing) -> None:
+async def _go(course: Course, sharing: Sharing, deadline: str | None) -> None:
     with sharing:
         await sharing.begin(course.lanes, stopping=lambda: course.reason is not None)
         async with together() as beside:
-            keeping = beside.create_task(sharing.keep(course.lanes))
+            others = [beside.create_task(sharing.keep(course.lanes))]
+            if deadline is not None:
+                others.append(beside.create_task(stop_at(deadline, course.stop)))
             try:
                 await course.go()
             finally:
-                keeping.cancel()
+                for task in others:
+                    task.cancel()

@@ -2,12 +2,19 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass, replace
 from hashlib import blake2b
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
+
+import pyarrow as pa
+import pyarrow.compute as pc
 
 from runner.part_files import json_text
 
 if TYPE_CHECKING:
+    from collections.abc import Collection, Iterable, Iterator
+
+    from runner.dataset import Batch
     from runner.records import Row
 
 ID_BYTES = 16
@@ -19,8 +26,65 @@ def row_id(row: Row, column: str) -> bytes:
 
     So 7 in Parquet and "7" in CSV are one id.
     """
-    if row.flaw is not None:
-        return NO_ID
-    cell = row.cells[column]
+    return NO_ID if row.flaw is not None else _id_of(row.cells[column])
+
+
+def _id_of(cell: object) -> bytes:
     text = cell.encode("utf-8", "surrogatepass") if isinstance(cell, str) else json_text(cell)
     return blake2b(text, digest_size=ID_BYTES).digest()
+
+
+@dataclass(frozen=True, slots=True)
+class DoubleIds:
+    """Rows that their id does not tell from earlier ones. Made by `SeenIds`."""
+
+    column: str
+    rows: int  # that have the id of an earlier row
+    first: int  # of these, and the earlier one beside it
+    like: int
+
+    def to_json(self) -> dict[str, Any]:
+        """Everything."""
+        return {"column": self.column, "rows": self.rows, "first": self.first, "like": self.like}
+
+
+class SeenIds:
+    """The ids of a dataset's rows from its first one on, 16 bytes each."""
+
+    def __init__(self, column: str) -> None:
+        self.column = column
+        self._packed = bytearray()
+
+    def add(self, batch: Batch) -> None:
+        """The next rows; the id column is among the batch's cells."""
+        cells, flaws = batch.cells[self.column], batch.flaws
+        self._packed += b"".join(
+            NO_ID if at in flaws else _id_of(cell) for at, cell in enumerate(cells)
+        )
+
+    def doubles(self) -> DoubleIds | None:
+        """The rows with an id that an earlier one has; None where there are none."""
+        rows = len(self._packed) // ID_BYTES
+        ids = pa.Array.from_buffers(pa.binary(ID_BYTES), rows, [None, pa.py_buffer(self._packed)])
+        order = pc.array_sort_indices(ids)  # stable: of equal ones the earlier row comes first
+        ordered = ids.take(order)
+        again = pc.and_(
+            pc.equal(ordered[1:], ordered[:-1]),
+            pc.not_equal(ordered[1:], pa.scalar(NO_ID, ids.type)),
+        )
+        later, earlier = order[1:].filter(again), order[:-1].filter(again)
+        if not len(later):
+            return None
+        first = pc.min(later).as_py()
+        return DoubleIds(
+            self.column, len(later), first, earlier[pc.index(later, first).as_py()].as_py()
+        )
+
+
+def noting_ids(
+    batches: Iterable[Batch], seen: SeenIds, columns: Collection[str]
+) -> Iterator[Batch]:
+    """The batches with these columns' cells; the ids of their rows are noted first."""
+    for batch in batches:
+        seen.add(batch)
+        yield replace(batch, cells={name: batch.cells[name] for name in columns})

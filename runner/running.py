@@ -7,7 +7,7 @@ from contextlib import contextmanager, suppress
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
-from runner.conclusion import conclude, failures_allowed
+from runner.conclusion import conclude, failures_allowed, too_many_failed
 from runner.connection import connect
 from runner.controlled import Controlled
 from runner.deadline import stop_at
@@ -230,10 +230,7 @@ class Run:
         # Rows asked again still count as failed, so --max-failed has to wait for the end.
         if course is None or self._retry or tally.failed <= self._most_failures():
             return
-        limit = self.flight.job.limits.max_failed
-        course.stop(
-            BudgetReached(f"{tally.failed:,} rows have failed, more than --max-failed {limit}")
-        )
+        course.stop(too_many_failed(tally.failed, self.flight.job.limits.max_failed))
 
     def _most_failures(self) -> float:
         """How many failed rows do not stop the run: without --max-failed, any number."""

@@ -4,6 +4,7 @@ import os
 import signal
 import subprocess
 import sys
+from itertools import count
 from typing import TYPE_CHECKING
 
 import pyarrow as pa
@@ -12,8 +13,9 @@ import pytest
 
 from runner.dataset import open_dataset
 from runner.errors import MachineFault
-from runner.estimate import counting
+from runner.estimate import counting, counting_crew
 from runner.estimate.counting import Plan, count_prompts
+from runner.estimate.counting_crew import Crew
 from runner.job import Job
 
 if TYPE_CHECKING:
@@ -21,6 +23,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from runner.dataset import Batch, Dataset
+    from runner.estimate.prompt_census import Chunk
 
 LARGE, SMALL = 1e12, 0.0  # bytes of text: worth several processes, or not
 
@@ -46,23 +49,50 @@ def test_several_processes_find_what_one_finds(
     dataset: Dataset, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(counting, "_cores", lambda: range(3))
+    takes = Crew.takes
+    taken: list[Chunk] = []
+
+    def half(crew: Crew, chunk: Chunk) -> bool:
+        if len(taken) < 3:
+            while not takes(crew, chunk):
+                pass
+            taken.append(chunk)
+            return True
+        return False
+
+    monkeypatch.setattr(Crew, "takes", half)
     heard: list[int] = []
     many = count_prompts(plan(dataset), batches(dataset), text_bytes=LARGE, on_rows=heard.append)
     one = count_prompts(plan(dataset), batches(dataset), text_bytes=SMALL, on_rows=lambda _: None)
     assert many == one
+    assert len(taken) == 3
     assert one.rows == 5000
     assert one.unsent["template"].row == 77
     assert heard == sorted(heard)
     assert heard[-1] == 5000
 
 
-def test_a_process_that_dies_is_told_in_words_a_person_can_use(
+def test_a_process_that_dies_over_its_rows_is_told_in_words_a_person_can_use(
     dataset: Dataset, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(counting, "_cores", lambda: range(2))
-    monkeypatch.setattr(counting, "_CODE", "import sys; sys.stdin.buffer.read(100)")
+    begins_and_dies = (
+        "import sys, pickle; pickle.load(sys.stdin.buffer); pickle.dump(True, sys.stdout.buffer); "
+        "sys.stdout.flush(); sys.stdin.buffer.read(1)"
+    )
+    monkeypatch.setattr(counting_crew, "_CODE", begins_and_dies)
+    endless = (batch for _ in count() for batch in batches(dataset))
     with pytest.raises(MachineFault, match="a process that counts tokens has ended"):
-        count_prompts(plan(dataset), batches(dataset), text_bytes=LARGE, on_rows=lambda _: None)
+        count_prompts(plan(dataset), endless, text_bytes=LARGE, on_rows=lambda _: None)
+
+
+def test_all_is_counted_without_a_process_that_never_begins(
+    dataset: Dataset, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(counting, "_cores", lambda: range(2))
+    monkeypatch.setattr(counting_crew, "_CODE", "import sys; sys.stdin.buffer.read(9)")
+    found = count_prompts(plan(dataset), batches(dataset), text_bytes=LARGE, on_rows=lambda _: None)
+    assert found.rows == 5000
 
 
 def test_it_works_from_a_script_that_does_not_guard_its_main_part(
@@ -95,7 +125,7 @@ def test_no_process_is_left_when_counting_is_given_up(
         started.append(popen(*args, **more))  # type: ignore[call-overload]
         return started[-1]
 
-    monkeypatch.setattr(counting, "_cores", lambda: range(2))
+    monkeypatch.setattr(counting, "_cores", lambda: range(3))
     monkeypatch.setattr(subprocess, "Popen", remember)
 
     def give_up(rows: int) -> None:
@@ -103,5 +133,5 @@ def test_no_process_is_left_when_counting_is_given_up(
 
     with pytest.raises(KeyboardInterrupt):
         count_prompts(plan(dataset), batches(dataset), text_bytes=LARGE, on_rows=give_up)
-    assert len(started) == 2
+    assert len(started) == 2  # beside this one
     assert all(process.poll() is not None for process in started)

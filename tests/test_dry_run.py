@@ -65,6 +65,7 @@ def test_only_rows_in_scope_are_read(tmp_path: Path) -> None:
         "ok": 2,
         "flawed": {},
         "examples": [],
+        "double_ids": None,
         "requests": [
             {"model": "qwen-plus", "messages": [{"role": "user", "content": text}]}
             for text in ("a", "b")
@@ -85,3 +86,12 @@ def test_a_file_that_goes_meanwhile_is_a_fault_of_this_machine(tmp_path: Path) -
     path.unlink()
     with pytest.raises(MachineFault):
         dry_run(flight)
+
+
+def test_ids_that_stand_twice_are_told(tmp_path: Path) -> None:
+    path = tmp_path / "ids.csv"
+    path.write_text("id,text\n1,a\n2,b\n1,c\n")
+    job = Job(prompt="{{ text }}", id_column="id")
+    found = dry_run(prepare(job, [str(path)]))
+    assert found.to_json()["double_ids"] == {"column": "id", "rows": 1, "first": 2, "like": 0}
+    assert dry_run(prepare(job.model_copy(update={"first": 2}), [str(path)])).double_ids is None

@@ -48,7 +48,7 @@ def test_json_is_one_object(capsys: pytest.CaptureFixture[str]) -> None:
     ended = run_here(capsys, "generate", "data.csv", "--dry-run", "-p", "{{ text }}", "--json")
     found = ended.json()
     assert (ended.status, ended.err) == (1, "")
-    assert list(found) == ["rows", "ok", "flawed", "examples", "requests"]
+    assert list(found) == ["rows", "ok", "flawed", "examples", "requests", "double_ids"]
     assert (found["rows"], found["ok"], found["flawed"]) == (50, 25, {"empty_prompt": 25})
 
 

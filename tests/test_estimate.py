@@ -236,3 +236,22 @@ def test_the_stand_in_servers_bill_lies_in_the_range(
         assert found.money.total.low <= tally.cost <= found.money.total.high
     assert measured.money is not None
     assert measured.money.total.high / measured.money.total.low < 1.25
+
+
+def test_a_sample_of_few_rows_says_so_and_one_of_a_single_row_is_refused(tmp_path: Path) -> None:
+    path = prompts(tmp_path, *["word " * at + "?" for at in range(50)])
+    few, whole = estimate(Job(), [path], sample=5), estimate(Job(), [path])
+    assert (few.sample_small, whole.sample_small) == (True, False)
+    assert few.to_json()["sample_small"] is True
+    assert few.models[0].prompt_tokens.low < whole.models[0].prompt_tokens.low
+    with pytest.raises(JobError, match="--sample 1: one row tells nothing"):
+        estimate(Job(), [path], sample=1)
+    assert estimate(Job(first=1), [path], sample=1).models[0].exact
+
+
+def test_ids_that_stand_twice_are_told_where_the_whole_file_is_read(tmp_path: Path) -> None:
+    path = write(tmp_path, [{"prompt": f"hello {at}", "id": at % 3} for at in range(4)])
+    found = estimate(Job(id_column="id"), [path]).to_json()["double_ids"]
+    assert found == {"column": "id", "rows": 1, "first": 3, "like": 0}
+    assert estimate(Job(id_column="id"), [path], sample=3).double_ids is None
+    assert estimate(Job(id_column="prompt"), [path]).double_ids is None

@@ -146,7 +146,7 @@ def test_a_rehearsal_stands_beside_the_arithmetic(tmp_path: Path) -> None:
     assert "rehearsal of qwen-plus, on a simulated clock" in ended.out
     assert "by arithmetic" in ended.out
     assert "limited by" in ended.out
-    assert "--rehearse" not in ended.out.splitlines()[-1]
+    assert "--rehearse" in ended.out.splitlines()[-1]  # or it would spend money
     assert list(tmp_path.iterdir()) == []
 
 
@@ -235,3 +235,9 @@ def test_a_pilot_that_cannot_be_asked_sends_nothing(
     assert ended.status == 2
     assert word in ended.err
     assert not (tmp_path / "run").exists()
+
+
+def test_models_between_commas_are_told_to_repeat_the_flag(tmp_path: Path) -> None:
+    ended = penstock("estimate", PARQUET, "--job", JOB, "-m", "qwen-plus,qwen-flash", cwd=tmp_path)
+    assert ended.status == 2
+    assert "repeat it: -m qwen-plus -m qwen-flash" in ended.err

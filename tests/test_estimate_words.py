@@ -32,15 +32,16 @@ def test_the_last_line_is_the_next_command(path: str) -> None:
 def test_it_says_what_is_known_what_is_assumed_and_where_it_came_from(path: str) -> None:
     text = told(estimate(Job(), [path]))
     assert "4 rows, 3 requests" in text
-    assert "1 rows fail unsent, empty_prompt, as row 2" in text
+    assert "1 row fails unsent, empty_prompt, as row 2" in text
     assert "tokens, exact" in text
     assert "assumed" in text
     assert "prices    of 2026-04, litellm" in text
     assert "cache     not assumed" in text
     assert "over the provider's batch interface, at 50% of the price" in text
     assert "what binds: requests" in text
-    assert "10/s" in text
-    assert "20/s" in text
+    assert "the pace climbs for the first minute, unless --qps sets it" in text
+    assert "--qps  time" in text
+    assert "\n  20     " in text
     assert "above the account's limit" in text
 
 
@@ -48,7 +49,7 @@ def test_an_unknown_price_is_unknown_and_never_0(path: str) -> None:
     text = told(estimate(Job(), [path], models=["qwen-plus", "mine"]))
     [row] = [line for line in text.splitlines() if line.startswith("mine ") and "unknown" in line]
     assert "0.00" not in row
-    assert "--price-input and --price-output give one" in text
+    assert "a file for --providers gives one, to generate and resume as well" in text
     assert "estimated with qwen, for unknown, may err by 50% either way" in text or (
         "may err by 50% either way" in text
     )

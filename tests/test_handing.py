@@ -13,7 +13,7 @@ import pytest
 from clock import on_fake_clock
 from small_runs import provider, question, write_csv
 
-from runner.errors import DatasetError, JobError, ProviderStopped
+from runner.errors import BudgetReached, DatasetError, JobError, ProviderStopped
 from runner.handing import Handing, stream
 from runner.job import Job
 from runner.records import Result
@@ -185,6 +185,24 @@ async def test_why_the_run_stopped_is_raised_after_the_results_that_came(
         with pytest.raises(ProviderStopped, match="good standing"):
             await anext(results)
     assert len(rows) == 49
+
+
+async def test_more_failures_than_allowed_end_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = write_csv(tmp_path / "d.csv", 500)
+    scenario = Scenario.build({"rule": [{"answer": "data_inspection_failed"}]})
+    async with provider(monkeypatch, scenario=scenario) as at:
+        job = at.job()
+        limits = job.limits.model_copy(update={"max_failed": "20"})
+        results = stream(job.model_copy(update={"limits": limits}), path)
+
+        async def consume() -> None:
+            assert all([one.failed async for one in results])
+
+        with pytest.raises(BudgetReached, match="more than --max-failed 20"):
+            await consume()
+        assert at.requests < 500
 
 
 async def test_what_is_wrong_with_the_job_is_raised_before_anything_is_sent(

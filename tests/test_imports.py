@@ -25,8 +25,9 @@ LAYERS: dict[str, tuple[frozenset[str], ...]] = {
             (
                 "dataset template tokens prices pacing limits share retry verdict client health "
                 "simulator intake journal output seals progress summary asked_again throttling "
-                "lease deadline crew binding row_ids"
+                "lease deadline crew binding"
             ),
+            "row_ids",
             "folder blocks pilot worst_case sealing",
             "drift kept reading earlier room",
             "losses side_by_side preflight conclusion for_excel",
@@ -36,6 +37,8 @@ LAYERS: dict[str, tuple[frozenset[str], ...]] = {
             "setbacks keeping connection sharing spending control lanes expected",
             "asking budget_notes",
             "run",
+            "unkept rehearsed",
+            "rehearsal_watch",
             "controlled",
             "handing running rehearsal",
             "begin going_on",
@@ -46,7 +49,7 @@ LAYERS: dict[str, tuple[frozenset[str], ...]] = {
         frozenset(line.split())
         for line in (
             "words options default_output __init__",
-            "screen dry_run estimate_words rehearsal_words",
+            "screen dry_run estimate_words rehearsal_words next_command",
             "opening going",
             "consent",
             "pilot",
@@ -61,6 +64,7 @@ PUBLIC_NAMES: list[str] = [
     "BudgetReached",
     "Checked",
     "DatasetError",
+    "DoubleIds",
     "DryRun",
     "Estimate",
     "Exported",

@@ -26,7 +26,7 @@ def provider(mean_tokens: float = 100.0, **limits: float) -> InProcess:
     settings = SimulatorSettings(**limits)  # type: ignore[arg-type]
     return InProcess(
         lambda _: settings,
-        prompt_tokens=lambda _: 50,
+        read=lambda _: (50, None),
         mean_answer_tokens=mean_tokens,
         answer_s=lambda tokens: tokens / 100,
     )
@@ -54,6 +54,25 @@ def test_the_same_request_has_the_same_answer_each_time() -> None:
 
     first, second = run_simulated(work)
     assert first.usage == second.usage
+
+
+def test_an_answer_that_would_be_longer_than_the_request_allows_is_cut() -> None:
+    async def work() -> list[Reply]:
+        asked = InProcess(
+            lambda _: SimulatorSettings(),
+            read=lambda _: (50, 120),
+            mean_answer_tokens=100,
+            answer_s=lambda tokens: tokens / 100,
+        )
+        return await asyncio.gather(*(asked.send(request(row), lambda: None) for row in range(256)))
+
+    found = {
+        (reply.finish_reason, reply.usage.completion_tokens)
+        for reply in run_simulated(work)
+        if reply.usage
+    }
+    assert {tokens for reason, tokens in found if reason == "length"} == {120}
+    assert max(tokens for reason, tokens in found if reason == "stop") <= 120
 
 
 @pytest.mark.parametrize(

@@ -67,6 +67,58 @@ def test_few_workers_bind(dataset: str) -> None:
     assert {stretch.limited_by for stretch in found.stretches[:-1]} == {"workers"}
 
 
+def test_a_large_budget_holds_nothing_back_and_a_near_one_does(dataset: str) -> None:
+    params = {"max_tokens": 1000}
+    free = rehearsed(dataset, params=params, limits={"qps": 5})
+    assert free.cost is not None
+    large, near = (
+        rehearsed(dataset, params=params, limits={"qps": 5, "max_cost": f"{free.cost * times:.4f}"})
+        for times in (20, 1.5)
+    )
+    assert (large.stopped, large.rows, large.cost) == (None, ROWS, free.cost)
+    assert large.seconds == pytest.approx(free.seconds, rel=0.01)
+    # No more than a twentieth of it is ever on its way.
+    assert (near.stopped, near.rows, near.cost) == (None, ROWS, free.cost)
+    assert near.seconds > free.seconds * 1.2
+    assert {stretch.limited_by for stretch in near.stretches} == {"budget"}
+
+
+def test_a_budget_that_does_not_stops_the_forecast_where_it_would_stop_the_run(
+    dataset: str,
+) -> None:
+    found = rehearsed(dataset, params={"max_tokens": 300}, limits={"qps": 5, "max_cost": "0.05"})
+    assert found.stopped is not None
+    assert "--max-cost" in found.stopped
+    assert found.cost is not None
+    assert 0.04 < found.cost <= 0.05
+    assert 0 < found.rows < ROWS
+    assert found.seconds == found.rehearsed_s  # nothing is made up for the rest
+    assert sum(stretch.rows for stretch in found.stretches) == found.rows
+
+
+def test_rows_that_fail_unsent_stop_it_as_they_would_the_run(tmp_path: Path) -> None:
+    path = tmp_path / "x.csv"
+    path.write_text("prompt\n" + 'hello\n" "\n' * 50)
+    found = rehearsed(str(path), limits={"qps": 5, "max_failed": "3"})
+    assert found.stopped == "4 rows have failed, more than --max-failed 3"
+    assert found.rows < 20
+
+
+def test_the_deadline_is_that_of_the_simulated_clock(dataset: str) -> None:
+    found = rehearsed(dataset, limits={"qps": 5, "deadline": "1m"})
+    assert found.stopped is not None
+    assert "--deadline 1m" in found.stopped
+    assert 280 < found.rows < 330
+    assert 60 < found.seconds < 75
+
+
+def test_answers_are_cut_where_the_request_cuts_them(dataset: str) -> None:
+    whole = rehearsed(dataset, limits={"qps": 5}, most_rows=300)
+    cut = rehearsed(dataset, params={"max_tokens": 50}, limits={"qps": 5}, most_rows=300)
+    assert cut.completion_tokens < whole.completion_tokens
+    assert cut.completion_tokens <= 50 * 300
+
+
 def test_the_same_rehearsal_goes_the_same_way(dataset: str) -> None:
     one, other = (rehearsed(dataset, limits={"qps": 5}).to_json() for _ in range(2))
     del one["speedup"], other["speedup"]

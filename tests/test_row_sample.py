@@ -107,3 +107,20 @@ def test_the_rows_of_a_large_text_file_can_be_counted(tmp_path: Path, kind: str)
     dataset = open_dataset(paths)
     assert dataset.total_rows is None
     assert count_rows(dataset) == 30_000
+
+
+@pytest.mark.parametrize("seed", [20261124])
+@pytest.mark.parametrize("rows", [2, 3, 5, 10])
+def test_the_error_of_few_rows_holds_in_95_of_100_cases(rows: int, seed: int) -> None:
+    dice, of, held = Random(seed), 10_000, 0
+    for _ in range(2000):
+        seen = [dice.gauss(100, 20) for _ in range(rows)]
+        found = Weighed(sum(seen), sum(one * one for one in seen))
+        sample = Sample(rows, of)
+        held += abs(sample.scaled(found.total) - 100 * of) <= sample.margin(found)
+    assert 0.935 < held / 2000 < 0.965, seed
+
+
+def test_a_single_row_may_mislead_by_all_that_it_says() -> None:
+    assert Sample(1, 50).margin(Weighed(7, 49)) == 350
+    assert Sample(1, 1).margin(Weighed(7, 49)) == 0

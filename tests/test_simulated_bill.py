@@ -138,7 +138,7 @@ def test_the_run_s_cost_is_the_server_s_bill(tmp_path: Path, delivery: str) -> N
     assert tiers == {(name, tier[0]) for name, known in PRICES.items() for tier in known}
     assert summary["prompt_tokens"] == stats["prompt_tokens"]
     assert summary["completion_tokens"] == stats["completion_tokens"]
-    assert abs(Decimal(repr(summary["cost"])) - billed) <= Decimal("1e-12")
+    assert Decimal(repr(summary["cost"])) == billed
     outputs = pq.read_table(tmp_path / "run/completions", columns=["cost"]).column("cost")
     by_row = sum((Decimal(repr(cost)) for cost in outputs.to_pylist() if cost), Decimal(0))
-    assert abs(by_row - billed) <= Decimal("1e-12") * rows
+    assert by_row == billed

@@ -95,3 +95,10 @@ def test_other_paces_are_compared_and_those_above_the_account_marked() -> None:
 def test_where_the_accounts_limit_is_unknown_none_is_made_up() -> None:
     found = forecast_time(LOAD, LIMITS, account_per_s=None, measured=(Range(1, 1), "measured"))
     assert [pace.label for pace in found.paces] == ["for comparison"] * 2
+
+
+def test_only_a_pace_that_nobody_set_is_climbed_to_and_it_is_told() -> None:
+    climbing = course(replace(LIMITS, ramp=True))
+    assert (climbing.climbs, course(replace(LIMITS, ramp=False)).climbs) == (True, False)
+    assert climbing.to_json()["climbs"] is True
+    assert not course(replace(LIMITS, ramp=True, per_second=None)).climbs

@@ -46,6 +46,10 @@ def user(content: Any) -> dict[str, Any]:
         ([SYSTEM, user("你是谁？")], 22),  # the same in simplified script, Batch Chat page
         ([user("你是誰?")], 11),  # the page's curl sample, which prints 11
         ([user("Hello!")], 10),  # a logged call
+        # The two lines of the page "OpenAI compatible - Batch (file input)", 2026-06, and what they
+        # were billed in its result file.
+        ([SYSTEM, user("你好！有什么可以帮助你的吗？")], 26),
+        ([SYSTEM, user("What is 2+2?")], 26),
     ],
 )
 def test_published_samples_count_exactly(messages: list[dict[str, Any]], tokens: int) -> None:

@@ -14,6 +14,7 @@ import pytest
 
 from runner.errors import JobError
 from runner.tokens import vocabularies
+from runner.tokens.byte_pairs import load_ranks
 from runner.tokens.vocabularies import load_tokenizer
 
 ENGLISH = (
@@ -82,9 +83,18 @@ def reference() -> Reference:
     [("你好", 108386), ("天气", 104307), ("啊", 103924), ("我", 35946), ("很好", 101243)],
 )
 def test_the_documented_token_ids(reference: Reference, text: str, token: int) -> None:
-    encoding, is_qwen = vocabularies._encoding(vocabulary())
+    encoding, is_qwen = load_ranks(vocabulary())
     assert is_qwen
     assert encoding.encode_ordinary(text) == reference.encode(text) == [token]
+
+
+def test_the_documented_ids_of_a_whole_sentence() -> None:
+    """Printed by the page on metering and billing, as eight tokens."""
+    text = "通义千问具有强大的能力。"
+    encoding, _ = load_ranks(vocabulary())
+    printed = [31935, 64559, 99320, 56007, 100629, 104795, 99788, 1773]
+    assert encoding.encode_ordinary(text) == printed
+    assert load_tokenizer("qwen").count([text]) == [8]
 
 
 def sentences(source: random.Random, count: int) -> list[str]:
@@ -128,7 +138,7 @@ def test_ten_thousand_real_sentences_agree_with_byte_pair_encoding_as_defined(
     texts = random.Random(seed).sample(translations(), 10_000)
     scripts = {unicodedata.name(sign).split()[0] for sign in "".join(texts) if sign.isalpha()}
     assert {"LATIN", "CYRILLIC", "ARABIC", "DEVANAGARI", "THAI", "HANGUL", "CJK"} < scripts
-    encoding, _ = vocabularies._encoding(vocabulary())
+    encoding, _ = load_ranks(vocabulary())
     for text in texts:
         normal = unicodedata.normalize("NFC", text)
         assert encoding.encode_ordinary(normal) == reference.encode(text), (seed, text)
@@ -140,7 +150,7 @@ def test_ten_thousand_mixed_sentences_agree_with_byte_pair_encoding_as_defined(
     reference: Reference, seed: int
 ) -> None:
     texts = sentences(random.Random(seed), 10_000)
-    encoding, _ = vocabularies._encoding(vocabulary())
+    encoding, _ = load_ranks(vocabulary())
     for text in texts:
         normal = unicodedata.normalize("NFC", text)
         assert encoding.encode_ordinary(normal) == reference.encode(text)

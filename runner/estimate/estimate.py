@@ -2,7 +2,7 @@
 
 Nothing is sent and no key is needed. `counting` takes the census of all prompts (`prompt_census`),
 `output_length` says how long answers may be, `cost_forecast` and `time_forecast` do the sums, and
-`estimated` puts them together.
+`sum_up` puts them together.
 """
 
 from __future__ import annotations
@@ -13,13 +13,15 @@ from typing import TYPE_CHECKING
 
 from runner.errors import JobError
 from runner.estimate.counting import Plan, count_prompts
-from runner.estimate.estimated import Assumptions, View, bounds_of, sum_up
 from runner.estimate.measured import LEAST, differences, measure
 from runner.estimate.output_length import parse_output_tokens
 from runner.estimate.own_price import own_price
 from runner.estimate.row_sample import Sample, count_rows, spread_evenly
+from runner.estimate.sum_up import sum_up
+from runner.estimate.views import Assumptions, View, bounds_of
 from runner.folder import run_folder_of
 from runner.preflight import Preflight, prepare
+from runner.row_ids import SeenIds, noting_ids
 from runner.tokens import load_tokenizer
 
 if TYPE_CHECKING:
@@ -74,7 +76,10 @@ def estimate(
     run = _run_to_measure(flight, measured_run, None if output_tokens else likely_run)
     views = _views(flight, models or [flight.facts.name], tokenizer)
     plan = Plan(flight.job, tuple(paths), providers_file, tokenizer, bounds_of(views))
-    census, rows = _count(flight, plan, sample, on_progress or _unheard)
+    seen = None
+    if sample is None and flight.job.id_column is not None:
+        seen = SeenIds(flight.job.id_column)
+    census, rows = _count(flight, plan, sample, on_progress or _unheard, seen)
     if not models:
         views = _own_views(flight, census, tokenizer)
     looked_at = Sample(census.rows, rows)
@@ -87,7 +92,8 @@ def estimate(
             )
         assumptions = replace(assumptions, measured=measured)
     place = None if looked_at.is_whole else f"{census.rows:,} rows, spread evenly"
-    return sum_up(flight, census, looked_at, views, assumptions, place=place)
+    found = sum_up(flight, census, looked_at, views, assumptions, place=place)
+    return found if seen is None else replace(found, double_ids=seen.doubles())
 
 
 def _run_to_measure(flight: Preflight, named: str | None, likely: str | None) -> str | None:
@@ -128,20 +134,31 @@ def _own_views(flight: Preflight, census: Census, tokenizer: str | None) -> list
 
 
 def _count(
-    flight: Preflight, plan: Plan, sample: int | None, on_progress: OnProgress
+    flight: Preflight,
+    plan: Plan,
+    sample: int | None,
+    on_progress: OnProgress,
+    seen: SeenIds | None,
 ) -> tuple[Census, int]:
     """The census, and how many rows it stands for."""
     dataset, rows = flight.dataset, flight.rows
     spans = [range(flight.end if flight.end is not None else sys.maxsize)]
     if sample is not None:
         rows = min(count_rows(dataset), flight.job.first or sys.maxsize)
+        if sample < LEAST and rows > sample:
+            raise JobError(
+                f"--sample {sample}: one row tells nothing of how rows differ; --sample 1000 does"
+            )
         spans = spread_evenly(rows, sample)
     expected = rows if rows is None else sum(map(len, spans))
-    batches = dataset.batches(columns=flight.template.columns, keep=(), spans=spans)
+    columns = flight.template.columns
+    if seen is not None:
+        columns |= {seen.column}
+    batches = dataset.batches(columns=columns, keep=(), spans=spans)
     share = expected / dataset.total_rows if expected and dataset.total_rows else 1.0
     census = count_prompts(
         plan,
-        batches,
+        batches if seen is None else noting_ids(batches, seen, flight.template.columns),
         text_bytes=dataset.total_bytes * share,
         on_rows=lambda counted: on_progress(counted, expected),
     )

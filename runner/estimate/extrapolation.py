@@ -11,10 +11,10 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from statistics import NormalDist
 from typing import TYPE_CHECKING
 
 from runner.estimate.ranges import Range
+from runner.estimate.student import student
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 LEVEL = 0.9  # the share of cases in which a range is meant to hold
 # Of a hundred long-tailed values a range at the nominal 90 % holds in 83 to 88 of 100 cases, since
 # the tail is mostly unseen; at 93 % it holds in 89 to 94.
-_ONE_SIDED = 0.965
+_NOMINAL = 0.93
 # The skewness of a sample is itself uncertain: one giant among the rows would move the upper end
 # several times as far as the truth ever lies.
 _MOST_SKEWED = 1.1
@@ -93,7 +93,7 @@ def mean_range(
     if deviation <= abs(center) * 1e-12:
         return Range(center, center)
     error = deviation * math.sqrt(1 / size + 1 / unseen + lever)
-    reach = _student(freedom)
+    reach = student(freedom, _NOMINAL)
     skewed = _skewed_reach(residuals, deviation, reach)
     least = min(values)
     if least < 0 or center <= 0:
@@ -126,7 +126,7 @@ def _by_shape(values: Sequence[float], unseen: float) -> Range | None:
     variance = second * size / (size - 1)
     seen = 1 + size / unseen
     error = math.sqrt((variance / size + variance**2 / (2 * (size - 1))) * seen)
-    reach = _student(size - 1) * error
+    reach = student(size - 1, _NOMINAL) * error
     middle = mean + variance / 2
     return Range(math.exp(middle - reach), math.exp(middle + reach))
 
@@ -147,17 +147,6 @@ def _slope(values: Sequence[float], counted: Sequence[float]) -> tuple[float, fl
     share = min(1.0, product * product / spread / around)
     sure = share * (size - 2) >= _SURE_SLOPE**2 * (1 - share)
     return (product / spread, spread, middle) if sure else None
-
-
-def _student(freedom: int) -> float:
-    """Student's t, by its expansion in 1/freedom around the normal distribution's quantile."""
-    z = NormalDist().inv_cdf(_ONE_SIDED)
-    return (
-        z
-        + (z**3 + z) / (4 * freedom)
-        + (5 * z**5 + 16 * z**3 + 3 * z) / (96 * freedom**2)
-        + (3 * z**7 + 19 * z**5 + 17 * z**3 - 15 * z) / (384 * freedom**3)
-    )
 
 
 def _skewed_reach(residuals: Sequence[float], deviation: float, reach: float) -> float:

@@ -7,10 +7,11 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from runner.estimate.estimated import Assumptions, View, bounds_of, sum_up
 from runner.estimate.own_price import own_price
 from runner.estimate.prompt_census import Census, Counting, by_bytes
 from runner.estimate.row_sample import Sample, spread_cheaply
+from runner.estimate.sum_up import sum_up
+from runner.estimate.views import Assumptions, View, bounds_of
 
 if TYPE_CHECKING:
     from runner.dataset import Batch

@@ -8,11 +8,13 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, NamedTuple
 
 from runner.estimate.ranges import Range
+from runner.estimate.student import student
 
 if TYPE_CHECKING:
     from runner.dataset import Dataset
 
-_Z_95 = 1.96  # standard errors either way that hold the truth in 95 of 100 cases
+_INSIDE = 0.95  # the share of cases in which a sample's error is meant to hold the truth
+_FEW = 30  # rows; the error that fewer ones show is itself hardly known
 # Reading ahead inside a Parquet row group costs about a microsecond a row; so much is no delay.
 _CHEAP_ROWS = 50_000
 _CHEAP_BYTES = 16 << 20  # as stored
@@ -38,6 +40,11 @@ class Sample:
         """Whether nothing is left to chance."""
         return self.rows == self.of
 
+    @property
+    def is_small(self) -> bool:
+        """Whether the rows looked at are too few to tell well how far they mislead."""
+        return not self.is_whole and self.rows < _FEW
+
     def scaled(self, total: float) -> float:
         """A sum over the rows looked at, as one over all rows."""
         return total if self.is_whole else total * self.of / max(1, self.rows)
@@ -53,14 +60,18 @@ class Sample:
         """How far the scaled sum may be off, either way, in 95 of 100 cases.
 
         Rows spread evenly are treated as drawn at random, which overstates the error, except where
-        the data repeats at the very interval of the sample.
+        the data repeats at the very interval of the sample. One row tells nothing of how rows
+        differ: then it may be all of the sum, either way.
         """
-        if self.is_whole or self.rows < 2:
+        if self.is_whole:
             return 0.0
+        if self.rows < 2:
+            return abs(self.scaled(weighed.total))
         mean_square = weighed.total * weighed.total / self.rows
         variance = max(0.0, weighed.squares - mean_square) / (self.rows - 1)
         unseen = max(0.0, 1 - self.rows / self.of)
-        return _Z_95 * self.of * math.sqrt(variance * unseen / self.rows)
+        reach = student(self.rows - 1, _INSIDE)
+        return reach * self.of * math.sqrt(variance * unseen / self.rows)
 
 
 def spread_evenly(rows: int, wanted: int) -> list[range]:

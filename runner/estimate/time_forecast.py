@@ -31,7 +31,7 @@ class Load:
 
 @dataclass(frozen=True, slots=True)
 class Pace:
-    """The run at one number of requests per second, workers sufficing."""
+    """The run with --qps at one number, workers sufficing: at that pace from the first second."""
 
     per_second: float
     label: str  # where the number comes from
@@ -62,6 +62,7 @@ class Course:
     latency_source: str
     in_flight: Range  # requests that the pace takes (Little's law)
     workers: int  # requests that may be in flight
+    climbs: bool  # whether the first minute climbs to the pace, as to one that nobody set
     notes: tuple[str, ...]  # the limits, and where they came from
     paces: tuple[Pace, ...]  # the same run at other paces
 
@@ -74,6 +75,7 @@ class Course:
             "latency_source": self.latency_source,
             "in_flight": self.in_flight.to_json(),
             "workers": self.workers,
+            "climbs": self.climbs,
             "limits": list(self.notes),
             "paces": [pace.to_json() for pace in self.paces],
         }
@@ -113,6 +115,7 @@ def forecast_time(
         latency_source=source,
         in_flight=_in_flight(load, replace(limits, workers=_UNBOUND), latency),
         workers=limits.most_workers,
+        climbs=limits.ramp and bool(limits.per_second),
         notes=limits.notes,
         paces=tuple(
             _pace(load, per_second, label, limits, latency, account_per_s)

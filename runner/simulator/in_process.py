@@ -35,13 +35,13 @@ class InProcess:
         self,
         settings_of: Callable[[str], SimulatorSettings],
         *,
-        prompt_tokens: Callable[[Request], int],
+        read: Callable[[Request], tuple[int, int | None]],  # prompt tokens; the longest answer
         mean_answer_tokens: float,
         answer_s: Callable[[float], float],  # an answer's tokens -> seconds to its end
     ) -> None:
         self._loop = asyncio.get_running_loop()
         self._settings_of = settings_of
-        self._prompt_tokens = prompt_tokens
+        self._read = read
         self._mean = mean_answer_tokens
         self._answer_s = answer_s
         self._gates: dict[str, Gate] = {}
@@ -67,7 +67,7 @@ class InProcess:
         leaves()
         loop, sent_s = self._loop, self._loop.time()
         self.asked += 1
-        prompt = self._prompt_tokens(request)
+        prompt, most = self._read(request)
         gate = self._gate(request.model)
         refusal = gate.admit(sent_s, prompt)
         if refusal is not None:
@@ -75,13 +75,15 @@ class InProcess:
             await asyncio.sleep(_REFUSED_S)
             line = error_lines()[refusal]
             raise AnsweredError(line.status, line.code, line.message, headers={})
-        answer = max(1, round(self._mean * _SHARE_AT_RANK[int(request.key[:2], 16)]))
+        wanted = max(1, round(self._mean * _SHARE_AT_RANK[int(request.key[:2], 16)]))
+        answer = wanted if most is None else min(wanted, most)
         await asyncio.sleep(self._answer_s(answer))
         now_s = loop.time()
         gate.settle(now_s, prompt + answer)
         self.settled_tokens += prompt + answer
         return Reply(
-            completion="", reasoning=None, tool_calls=None, choices=None, finish_reason="stop",
+            completion="", reasoning=None, tool_calls=None, choices=None,
+            finish_reason="stop" if answer == wanted else "length",
             model=request.model, response_id=None, created=None,
             usage=Usage(prompt, answer, prompt + answer), request_id=None,
             latency_s=now_s - sent_s,

@@ -2,29 +2,19 @@
 
 from __future__ import annotations
 
-import base64
-import hashlib
-import unicodedata
-from functools import cache
 from importlib import import_module
 from importlib.util import find_spec
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Protocol
 
 from runner.errors import JobError
+from runner.tokens.byte_pairs import Ranks, load_ranks
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Sequence
 
-# The Qwen vocabulary: dashscope (1.24.6 to 2.0.2) and qwen-agent ship one and the same file; the
-# pattern is the one in dashscope's qwen_tokenizer.py.
+# dashscope (1.24.6 to 2.0.2) and qwen-agent ship one and the same file.
 _QWEN_FILES = (("dashscope", "resources/qwen.tiktoken"), ("qwen_agent", "utils/qwen.tiktoken"))
-_QWEN_SHA256 = "b2b1b8dfb5cc5f024bafc373121c6aba3f66f9a5a0269e243470a1de16a33186"
-_QWEN_PATTERN = (
-    r"(?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\r\n\p{L}\p{N}]?\p{L}+|\p{N}| ?[^\s\p{L}\p{N}]+[\r\n]*"
-    r"|\s*[\r\n]+|\s+(?!\S)|\s+"
-)
-
 # How far a count with the Qwen vocabulary may be off for models of another family. qwen3.5 and
 # later have 248,320 entries against about 151,900 and split into fewer pieces, so there it is too
 # high rather than too low; no figure is published, a quarter is an assumption. Of the others,
@@ -32,10 +22,6 @@ _QWEN_PATTERN = (
 _ERROR_SHARES = {"qwen": 0.0, "qwen3.5": 0.25}
 _UNKNOWN_ERROR_SHARE = 0.5
 _GUESS_ERROR_SHARE = 0.35  # of the guess by characters; the tests hold it on English and Chinese
-
-# tiktoken's recursion overflows its stack on runs of about a million blanks.
-_LONGEST_CHARS = 100_000
-_CUTS = frozenset(' \n\t,.;:!?()[]{}<>"/\\-+*=_#|0123456789，。、；：！？（）「」《》')
 
 
 class Tokenizer(Protocol):
@@ -106,43 +92,6 @@ def _guess(text: str) -> int:
     return round((len(text) - wide) / 4.4 + wide / 1.55) or 1
 
 
-class _Ranks:
-    """Byte pair ranks under tiktoken, split by Qwen's pattern."""
-
-    def __init__(self, encoding: Any, name: str, error_share: float) -> None:
-        self._encode = encoding.encode_ordinary
-        self.name = name
-        self.error_share = error_share
-        self.exact = error_share == 0
-
-    def count(self, texts: Sequence[str]) -> list[int]:
-        encode, normalized = self._encode, unicodedata.normalize
-        return [
-            len(encode(normalized("NFC", text)))
-            if len(text) <= _LONGEST_CHARS
-            else sum(len(encode(piece)) for piece in _pieces(normalized("NFC", text)))
-            for text in texts
-        ]
-
-
-def _pieces(text: str) -> Iterator[str]:
-    """A long text cut where the pattern cuts too: between a letter and what is no letter.
-
-    A piece without such a place (100,000 letters or blanks on end) is cut anywhere, which may cost
-    a token a cut.
-    """
-    start = 0
-    while len(text) - start > _LONGEST_CHARS:
-        end = start + _LONGEST_CHARS
-        for place in range(end, start + _LONGEST_CHARS // 2, -1):
-            if text[place] in _CUTS and text[place - 1].isalpha():
-                end = place
-                break
-        yield text[start:end]
-        start = end
-    yield text[start:]
-
-
 class _HuggingFace:
     """A tokenizer.json under the tokenizers package."""
 
@@ -171,15 +120,15 @@ class _HuggingFace:
         return [len(encoding) for encoding in encoded]
 
 
-def _qwen(name: str, error_share: float) -> _Ranks:
+def _qwen(name: str, error_share: float) -> Ranks:
     for package, file in _QWEN_FILES:
         spec = find_spec(package)  # finds the package without running any of it
         for folder in (spec.submodule_search_locations or ()) if spec else ():
             path = Path(folder) / file
             if path.is_file() and find_spec("tiktoken"):
-                encoding, is_qwen = _encoding(path)
+                encoding, is_qwen = load_ranks(path)
                 error_share = error_share if is_qwen else error_share or _UNKNOWN_ERROR_SHARE
-                return _Ranks(encoding, name, error_share)
+                return Ranks(encoding, name, error_share)
     raise JobError(
         "the Qwen vocabulary is not installed, so tokens cannot be counted exactly. "
         "Install it: pip install 'penstock[qwen]'. Or go without: --tokenizer chars, a guess "
@@ -187,41 +136,12 @@ def _qwen(name: str, error_share: float) -> _Ranks:
     )
 
 
-def _ranks_of(path: Path) -> _Ranks:
+def _ranks_of(path: Path) -> Ranks:
     if find_spec("tiktoken") is None:
         raise JobError(f"--tokenizer {path}: needs tiktoken: pip install 'penstock[qwen]'")
     try:
-        encoding, is_qwen = _encoding(path)
+        encoding, is_qwen = load_ranks(path)
     except OSError as error:
         raise JobError(f"--tokenizer {path}: cannot be read: {error.strerror}") from None
     # A .tiktoken file does not say by which pattern its texts are split first.
-    return _Ranks(encoding, path.name, 0.0 if is_qwen else 0.05)
-
-
-@cache
-def _encoding(path: Path) -> tuple[Any, bool]:
-    """The encoding of a .tiktoken file, and whether it is the Qwen vocabulary that is known."""
-    content = path.read_bytes()
-    try:
-        ranks = _ranks(content)
-    except ValueError as error:
-        raise JobError(
-            f"--tokenizer {path}: not a .tiktoken file, whose lines are a token in base64 and its "
-            f"rank: {error}"
-        ) from None
-    # Without special tokens: a text that looks like one is text.
-    encoding = import_module("tiktoken").Encoding(
-        path.stem, pat_str=_QWEN_PATTERN, mergeable_ranks=ranks, special_tokens={}
-    )
-    return encoding, hashlib.sha256(content).hexdigest() == _QWEN_SHA256
-
-
-def _ranks(content: bytes) -> dict[bytes, int]:
-    """Token to rank. Raises ValueError where tiktoken would panic, which nobody could catch."""
-    pairs = (line.split() for line in content.splitlines() if line)
-    ranks = {base64.b64decode(token, validate=True): int(rank) for token, rank in pairs}
-    if len(set(ranks.values())) < len(ranks):
-        raise ValueError("a rank stands twice")
-    if not all(bytes([byte]) in ranks for byte in range(256)):
-        raise ValueError("a single byte has no rank")
-    return ranks
+    return Ranks(encoding, path.name, 0.0 if is_qwen else 0.05)

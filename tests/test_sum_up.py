@@ -5,11 +5,12 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from runner.estimate.estimated import Assumptions, View, bounds_of, sum_up, wider_pilot
 from runner.estimate.prompt_census import Cell, Census
 from runner.estimate.prompt_reading import Kind
 from runner.estimate.ranges import Range
 from runner.estimate.row_sample import Sample
+from runner.estimate.sum_up import sum_up, wider_pilot
+from runner.estimate.views import Assumptions, View, bounds_of
 from runner.job import Job
 from runner.preflight import Preflight, prepare
 from runner.providers import Price, Tier
