@@ -38,6 +38,11 @@ class Health:
         self.succeeded_once = False
 
     @property
+    def is_probing(self) -> bool:
+        """Whether, in an outage, a row has been found that probes."""
+        return self._probing
+
+    @property
     def outage_s(self) -> float:
         """How long the endpoint has not answered anyone."""
         return self._now_s() - self._failing_since_s if self._failed_rows else 0.0
