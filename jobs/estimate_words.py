@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from typing import TYPE_CHECKING
 
-from jobs.words import duration
+from jobs.words import counted, duration
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -50,7 +50,7 @@ def about(amount: Range, currency: str) -> str:
 
 def _dataset_lines(found: Estimate) -> list[str]:
     files = found.dataset[0] if len(found.dataset) == 1 else f"{len(found.dataset)} files"
-    lines = [f"dataset   {files}: {found.rows:,} rows, {found.requests:,.0f} requests"]
+    lines = [f"dataset   {files}: {counted(found.rows, 'row')}, {found.requests:,.0f} requests"]
     if found.sample is not None:
         lines.append(f"sample    {found.sample}; ranges hold its error in 95 of 100 cases")
     if found.measured is not None:
@@ -60,18 +60,18 @@ def _dataset_lines(found: Estimate) -> list[str]:
         text = " ".join(one.message.split())
         text = text if len(text) <= _EXAMPLE else text[: _EXAMPLE - 1] + "…"
         lines.append(
-            f"unsent    {one.count:,} rows{where} fail unsent, {kind}, as row {one.row}: {text}"
+            f"unsent    {counted(one.count, 'row')}{where}: {kind}, as row {one.row}: {text}"
         )
     lines.append(
         f"tokens    counted with {found.tokenizer}; the longest prompt has {found.longest_prompt:,}"
     )
     parts = {
-        "images": "have images or sound, which are not counted",
-        "tools": "have tools; the provider's wording around them is not published",
-        "name": "have names in messages; whether these count is not published",
+        "images": "with images or sound, which are not counted",
+        "tools": "with tools; the provider's wording around them is not published",
+        "name": "with names in messages; whether these count is not published",
     }
     lines += [
-        f"          {requests:,} requests {parts.get(part, part)}"
+        f"          {counted(requests, 'request')} {parts.get(part, part)}"
         for part, requests in sorted(found.inexact.items())
     ]
     return lines
@@ -110,7 +110,7 @@ def _model_lines(found: Estimate, model: ModelEstimate) -> list[str]:
     lines.append(f"  in        {_span(model.prompt_tokens, _whole)} tokens, {_trust(found, model)}")
     if model.too_long:
         lines.append(
-            f"  too long  {model.too_long:,} requests are longer than the model takes; they fail"
+            f"  too long  {counted(model.too_long, 'request')}: more than the model takes; fails"
         )
     lines.append(
         f"  out       {_span(model.output_per_request, _mean)} tokens a request: "

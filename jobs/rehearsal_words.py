@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from jobs.words import duration, money
+from jobs.words import counted, duration, money
 
 if TYPE_CHECKING:
     from runner import Estimate, Rehearsal
@@ -17,8 +17,9 @@ def rehearsal_lines(found: Rehearsal, estimated: Estimate) -> list[str]:
     lines = [
         f"rehearsal of {found.model}, on a simulated clock against the provider's limits",
         f"  time      {duration(found.seconds)}; by arithmetic {' to '.join(ends)}",
-        f"  attempts  {found.attempts:,} for {found.rows:,} rows, {found.throttled:,} throttled"
-        + (f"; {found.failed:,} rows without an answer" if found.failed else ""),
+        f"  attempts  {found.attempts:,} for {counted(found.rows, 'row')}, "
+        f"{found.throttled:,} throttled"
+        + (f"; {counted(found.failed, 'row')} without an answer" if found.failed else ""),
         (
             f"  cost      {money(found.cost, found.currency)}"
             f", with answers of {found.answer_tokens:,.0f} tokens on average"

@@ -8,7 +8,7 @@ import sys
 from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING
 
-from jobs.words import duration, limit_words, money
+from jobs.words import counted, duration, limit_words, money
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -133,7 +133,7 @@ def describe(run: Run, *, width: int = 200) -> str:
         parts.append(f"{summary.in_flight:,} in flight")
         if summary.parked:
             parts.append(f"{summary.parked:,} waiting to retry")
-        parts.append(f"{tally.total_tokens:,} tokens")
+        parts.append(counted(tally.total_tokens, "token"))
     if tally.currency is not None:
         parts.append(money(tally.cost, tally.currency))
     if summary.limited_by is not None:

@@ -188,8 +188,9 @@ def _whose_limits(job: Job) -> str:
 
 
 def _is_dashscope(endpoint: Endpoint) -> bool:
-    by_table = endpoint.provider == _STUDIO and not endpoint.custom
-    return by_table or is_dashscope(endpoint.base_url)
+    # A region named beside an address of one's own says what the address leads to.
+    by_region = endpoint.provider == _STUDIO and endpoint.region is not None
+    return by_region or is_dashscope(endpoint.base_url)
 
 
 def _check(
@@ -224,6 +225,13 @@ def _check_budget(job: Job, template: Template, facts: ModelFacts, table: Parame
     cost = job.limits.max_cost
     if cost is None and job.limits.max_total_tokens is None:
         return
+    if cost is not None and facts.price is not None:
+        currency = parse_money(cost)[1]
+        if currency not in {None, facts.price.currency}:
+            raise JobError(
+                f"--max-cost {cost}: the prices of {facts.name} are in {facts.price.currency} here,"
+                f" and nothing is converted; give the budget in {facts.price.currency}"
+            )
     check_bounds(
         job.fixed_params,
         job.column_params,
@@ -233,13 +241,6 @@ def _check_budget(job: Job, template: Template, facts: ModelFacts, table: Parame
         money=cost is not None,
         whole_requests=template.whole_requests,
     )
-    if cost is not None and facts.price is not None:
-        currency = parse_money(cost)[1]
-        if currency not in {None, facts.price.currency}:
-            raise JobError(
-                f"--max-cost {cost}: the prices of {facts.name} are in {facts.price.currency} here;"
-                f" give the budget in {facts.price.currency}"
-            )
 
 
 def _id_column(job: Job, names: Sequence[str]) -> str | None:

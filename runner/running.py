@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 from runner.conclusion import conclude, failures_allowed
 from runner.connection import connect
 from runner.controlled import Controlled
+from runner.counted import counted
 from runner.deadline import stop_at
 from runner.errors import BudgetReached, Interrupted, MachineFault, RunFolderError, StopsRun
 from runner.event_loop import in_background
@@ -76,6 +77,7 @@ class Run:
         self._controlled: Controlled | None = None
         self._stopped: StopsRun | None = None
         self._expected: Expected | None = None
+        self._elapsed_before_s = 0.0  # in the processes before
 
     def expect(self, found: Estimate) -> None:
         """Remember, when it goes, what it was said to cost, to be compared with the bill.
@@ -111,7 +113,7 @@ class Run:
             if self._fresh and self._folder.exists():
                 raise RunFolderError(f"{self.name} has just been started by another process")
             self._run = take_up(self._folder, self._run)
-            self._tell_of_a_kill()
+            self._look_back()
             keeping = self._keep()
             try:
                 # The budget first: a limit that is refused is not written down.
@@ -125,12 +127,16 @@ class Run:
                 keeping.release()
             return await self._finish()
 
-    def _tell_of_a_kill(self) -> None:
+    def _look_back(self) -> None:
+        """What the process before left: how long it took, and what it was killed with."""
         before = None if self._fresh else Summary.read(self._folder.summary)
+        if before is not None:
+            self._elapsed_before_s = before.elapsed_s + before.elapsed_before_s
         if before is not None and before.exit_status is None and before.in_flight:
             self._say(
-                f"The process before was killed with about {before.in_flight:,} replies on their "
-                f"way; they may be billed, and their rows are asked again."
+                f"The process before was killed with about "
+                f"{counted(before.in_flight, 'reply', 'replies')} on the way; what it would have "
+                f"answered may be billed, and is asked again."
             )
 
     @contextmanager
@@ -149,7 +155,8 @@ class Run:
         else:
             given_up = self._course.asking.in_flight
             if given_up:
-                self._say(f"Giving up {given_up:,} replies on their way; they may be billed.")
+                replies = counted(given_up, "reply", "replies")
+                self._say(f"Giving up {replies} on the way; the provider may bill that.")
             self._course.stop_now()
 
     def _limit_reached(self, reason: BudgetReached) -> None:
@@ -232,7 +239,10 @@ class Run:
             return
         limit = self.flight.job.limits.max_failed
         course.stop(
-            BudgetReached(f"{tally.failed:,} rows have failed, more than --max-failed {limit}")
+            BudgetReached(
+                f"{counted(tally.failed, 'row has', 'rows have')} failed, more than "
+                f"--max-failed {limit}"
+            )
         )
 
     def _most_failures(self) -> float:
@@ -298,8 +308,11 @@ class Run:
         return None if self._progress is None else self._progress.rates()
 
     def left_s(self) -> float | None:
-        """How long the rest will take at this pace; None while unknown."""
-        return None if self._progress is None else self._progress.left_s(self.snapshot().pending)
+        """How long the rest will take at this pace; None while unknown, as in a pause."""
+        now = self.snapshot()
+        if self._progress is None or now.state != "running":
+            return None
+        return self._progress.left_s(now.pending)
 
     def snapshot(self) -> Summary:
         """Where the run stands now."""
@@ -320,6 +333,7 @@ class Run:
             tally=tally,
             superseded=self._run.superseded_total(),
             elapsed_s=progress.elapsed_s if progress else 0.0,
+            elapsed_before_s=self._elapsed_before_s,
             rehearsal=self.rehearsal,
             pilot=self.pilot,
             estimated=self._estimated(),

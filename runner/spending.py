@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from runner.account import Account
 from runner.budget import Budget
+from runner.counted import counted
 from runner.errors import BudgetReached, JobError
 from runner.lease import Lease
 from runner.losses import Losses, boundless
@@ -35,7 +36,7 @@ def most_pico(max_cost: str) -> int:
 def shown(amount: int, unit: str) -> str:
     """An amount of an account for a person: `0.001200 USD`, `1,234 tokens`."""
     if unit == "tokens":
-        return f"{amount:,} tokens"
+        return counted(amount, "token")
     money = to_amount(amount)
     digits = 2 if money >= 100 else 4 if money >= 1 else 6
     return f"{money:,.{digits}f} {unit}"
@@ -209,9 +210,10 @@ class Spending:
         if position.pending is None:
             text += f". How many rows are left is not known yet; {self.raise_to} goes on"
         else:
+            rows = counted(position.pending, "row")
             text += (
-                f". The {position.pending:,} rows left would take about {shown(more, unit)} more, "
-                f"at the mean so far: {self.raise_to} would do"
+                f". The {rows} left would take about {shown(more, unit)} more, at the mean so far: "
+                f"{self.raise_to} would do"
             )
         return text
 
@@ -262,8 +264,8 @@ def _check_history(flight: Preflight, tally: Tally, lease: Lease) -> None:
         )
     if tally.unpriced:
         raise JobError(
-            f"--max-cost: {tally.unpriced:,} rows of this run were answered while their price was "
-            f"unknown, so nobody knows what has been spent. Use --max-total-tokens"
+            f"--max-cost: {counted(tally.unpriced, 'row')} of this run got an answer while the "
+            f"price was unknown, so nobody knows what has been spent. Use --max-total-tokens"
         )
 
 
@@ -274,9 +276,9 @@ def _check_losses(flight: Preflight, tally: Tally, lease: Lease) -> None:
         if count:
             flag = FLAGS[kind]
             raise JobError(
-                f"{flag}: {count:,} attempts of this run ended without a known bill while no such "
-                f"limit held, and the most that they may have cost is not known (no max_tokens, no "
-                f"known price, or {lease.path.name} is gone), so this one could not hold over the "
-                f"run's whole life. {flag} none goes on without a limit; for one, start a new run "
-                f"(-o) with the rows that have no answer yet"
+                f"{flag}: {counted(count, 'attempt')} of this run ended without a known bill while "
+                f"no such limit held, and the most that it may have cost is not known (no "
+                f"max_tokens, no known price, or {lease.path.name} is gone), so this one could not "
+                f"hold over the run's whole life. {flag} none goes on without a limit; for one, "
+                f"start a new run (-o) with the rows that have no answer yet"
             )

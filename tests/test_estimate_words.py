@@ -32,7 +32,7 @@ def test_the_last_line_is_the_next_command(path: str) -> None:
 def test_it_says_what_is_known_what_is_assumed_and_where_it_came_from(path: str) -> None:
     text = told(estimate(Job(), [path]))
     assert "4 rows, 3 requests" in text
-    assert "1 rows fail unsent, empty_prompt, as row 2" in text
+    assert "unsent    1 row: empty_prompt, as row 2" in text
     assert "tokens, exact" in text
     assert "assumed" in text
     assert "prices    of 2026-04, litellm" in text

@@ -99,7 +99,7 @@ def test_a_lease_is_taken_up_without_a_budget_too(tmp_path: Path) -> None:
 def test_rows_that_were_answered_at_an_unknown_price_are_no_zero(tmp_path: Path) -> None:
     before = Tally()
     before.add(some_result(0, cost=None, currency=None))
-    with pytest.raises(JobError, match="1 rows of this run were answered while their price was"):
+    with pytest.raises(JobError, match="1 row of this run got an answer while the price was"):
         Opened(tmp_path, before, max_cost="1")
     Opened(tmp_path, before, max_total_tokens=1000)
 
