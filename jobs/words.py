@@ -48,6 +48,20 @@ def limit_words(limited_by: str) -> str:
     return "nothing holds it back" if limited_by == "none" else f"limited by {limited_by}"
 
 
+def fitted(parts: list[tuple[int, str]], width: int) -> str:
+    """The parts, of which each comes with its importance (0 stays in any case), as one line.
+
+    Those that matter least go first where the terminal is too narrow for all.
+    """
+    kept = list(parts)
+    while len(line := ", ".join(text for _, text in kept)) > width:
+        least = max(kept, key=lambda part: part[0])
+        if least[0] == 0:
+            break
+        kept.remove(least)
+    return line
+
+
 def print_summary(summary: Summary) -> None:
     """The closing lines on stderr; the last one is the next command."""
     for line in summary_lines(summary):

@@ -15,7 +15,7 @@ from runner.errors import ProviderStopped
 OUTAGE_ROWS = 8  # distinct rows; fewer could all be poison
 SILENT_ROWS = 20  # distinct rows; each may be billed, but some answers just take long
 PROBE_FIRST_S = 1.0
-PROBE_MOST_S = 30.0  # an outage of hours is probed twice a minute
+PROBE_MOST_S = 10.0  # what a long outage's end may be late by; one request, of all that wait
 
 
 class Health:

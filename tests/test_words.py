@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from jobs.words import duration, summary_lines
+from jobs.words import duration, fitted, summary_lines
 from runner import Summary
 from runner.tally import Tally
 
@@ -41,3 +41,18 @@ def test_the_time_is_of_this_start_and_of_all() -> None:
 )
 def test_durations_have_two_units_at_the_most(seconds: float, text: str) -> None:
     assert duration(seconds) == text
+
+
+@pytest.mark.parametrize(
+    ("width", "line"),
+    [
+        (80, "5/9 rows, 1 failed, 3 requests/s, 4 s left"),
+        (42, "5/9 rows, 1 failed, 3 requests/s, 4 s left"),
+        (41, "5/9 rows, 1 failed, 4 s left"),
+        (20, "5/9 rows, 1 failed"),
+        (3, "5/9 rows"),
+    ],
+)
+def test_a_narrow_line_leaves_out_what_matters_least(width: int, line: str) -> None:
+    parts = [(0, "5/9 rows"), (1, "1 failed"), (3, "3 requests/s"), (2, "4 s left")]
+    assert fitted(parts, width) == line
