@@ -84,7 +84,7 @@ def summary_lines(summary: Summary) -> list[str]:
         text = " ".join(failure.message.split())
         text = text if len(text) <= _EXAMPLE else text[: _EXAMPLE - 1] + "…"
         lines.append(f"    {failure.count:,} {failure_kind}, as row {failure.row}: {text}")
-    retries = counted(tally.retries, "retry", "retries")
+    retries = counted(tally.retries, "retry")
     lines.append(f"  requests  {tally.requests:,}, of them {retries}")
     lines.append(
         f"  tokens    {tally.total_tokens:,}: {tally.prompt_tokens:,} in "

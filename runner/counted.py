@@ -4,5 +4,11 @@ from __future__ import annotations
 
 
 def counted(count: int, one: str, many: str | None = None) -> str:
-    """`1 row`, `1,234 rows`; `many` where it is not `one` with an s: `2 replies are`."""
-    return f"{count:,} {one if count == 1 else many or one + 's'}"
+    """`1 row`, `1,234 rows`, `2 retries`; `many` where the plural is another: `2 replies are`."""
+    if count == 1:
+        return f"1 {one}"
+    return f"{count:,} {many or _plural(one)}"
+
+
+def _plural(one: str) -> str:
+    return one[:-1] + "ies" if one.endswith("ry") or one.endswith("ly") else one + "s"

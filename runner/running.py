@@ -135,7 +135,7 @@ class Run:
         if before is not None and before.exit_status is None and before.in_flight:
             self._say(
                 f"The process before was killed with about "
-                f"{counted(before.in_flight, 'reply', 'replies')} on the way; what it would have "
+                f"{counted(before.in_flight, 'reply')} on the way; what it would have "
                 f"answered may be billed, and is asked again."
             )
 
@@ -155,7 +155,7 @@ class Run:
         else:
             given_up = self._course.asking.in_flight
             if given_up:
-                replies = counted(given_up, "reply", "replies")
+                replies = counted(given_up, "reply")
                 self._say(f"Giving up {replies} on the way; the provider may bill that.")
             self._course.stop_now()
 

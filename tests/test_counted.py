@@ -36,6 +36,7 @@ NEVER_ONE = {
         (1, ("row",), "1 row"),
         (0, ("row",), "0 rows"),
         (12_345, ("row",), "12,345 rows"),
+        (3, ("retry",), "3 retries"),
         (1, ("reply is", "replies are"), "1 reply is"),
         (2, ("reply is", "replies are"), "2 replies are"),
     ],
