@@ -11,4 +11,4 @@ def counted(count: int, one: str, many: str | None = None) -> str:
 
 
 def _plural(one: str) -> str:
-    return one[:-1] + "ies" if one.endswith("ry") or one.endswith("ly") else one + "s"
+    return one[:-1] + "ies" if one.endswith(("ry", "ly")) else one + "s"
