@@ -23,9 +23,10 @@ def print_opening(run: Run) -> None:
     if run.pilot is not None:
         rows = f"{rows}, of them {run.pilot:,} for a pilot"
     first = flight.job.first
-    scope = "" if first is None else f", the first {counted(first, 'row')} (-n)"
+    if first is not None:
+        rows = "the first row (-n)" if first == 1 else f"the first {first:,} rows (-n)"
     lines = [
-        f"dataset: {files} ({dataset.kind}, {rows}{scope})",
+        f"dataset: {files} ({dataset.kind}, {rows})",
         f"prompts: {flight.template.describe}",
         f"model: {facts.name}{', streamed' if flight.stream else ''}",
     ]

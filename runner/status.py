@@ -92,8 +92,8 @@ def _counted(
 def pace_of(folder: RunFolder, summary: Summary) -> tuple[float, float | None] | None:
     """Requests per second as the run last measured them, and the seconds that the rest will take.
 
-    None where nothing was measured in the last minute, or no request had come back by then; the
-    second figure also while it is paused, or waits for an endpoint that answers nobody.
+    None where nothing was measured in the last minute, or no request had come back by then, and
+    while it is paused or the endpoint answers nobody.
     """
     try:
         with folder.measures.open("rb") as file:
@@ -104,7 +104,7 @@ def pace_of(folder: RunFolder, summary: Summary) -> tuple[float, float | None] |
         began = bool(last["requests"])
     except (OSError, StopIteration, ValueError, LookupError, TypeError):
         return None
-    if at < time.time() - 60 or not began:
+    if at < time.time() - 60 or not began or summary.state in {"paused", "waiting"}:
         return None
     tally = summary.tally
     if summary.pending is None or summary.state != "running" or not (tally.rows and per_second):

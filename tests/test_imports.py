@@ -19,7 +19,7 @@ LAYERS: dict[str, tuple[frozenset[str], ...]] = {
         frozenset(line.split())
         for line in (
             "records event_loop together notation counted simulated_clock hashed_file matching",
-            "errors account damage",
+            "errors account damage wrong_settings",
             "job tally durable stake",
             "providers sizing bill budget part_files lock seal_record chat_completion",
             (
