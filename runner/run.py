@@ -30,11 +30,11 @@ from runner.bill import Bill
 from runner.binding import Standing, binding
 from runner.counted import counted
 from runner.crew import Crew
+from runner.endpoint_prices import Prices
 from runner.errors import StopsRun
 from runner.health import Health
 from runner.intake import Intake, Turn
 from runner.lanes import Lanes
-from runner.preflight import Prices
 from runner.retry import Attempts, RetryPolicy
 from runner.sizing import MOST, Sizing
 from runner.together import together

@@ -27,11 +27,11 @@ LAYERS: dict[str, tuple[frozenset[str], ...]] = {
                 "simulator intake journal output seals progress summary asked_again throttling "
                 "lease deadline crew binding row_ids"
             ),
-            "folder blocks pilot worst_case sealing",
-            "drift kept reading",
+            "folder blocks pilot worst_case sealing endpoint_prices",
+            "drift kept reading job_checks",
             "losses side_by_side preflight conclusion for_excel",
-            "export shown checked status compared",
-            "dry_run estimate plan rebuilding",
+            "export shown checked status compared budget_limits",
+            "dry_run estimate plan rebuilding budget_history",
             "switch",
             "setbacks keeping connection sharing spending control lanes expected",
             "asking budget_notes",

@@ -6,9 +6,10 @@ from typing import TYPE_CHECKING, Any
 import orjson
 import pytest
 
+from runner.endpoint_prices import Prices
 from runner.errors import FailsRow, JobError
 from runner.job import Job
-from runner.preflight import Preflight, Prices, prepare
+from runner.preflight import Preflight, prepare
 from runner.records import Request, Row, Usage
 
 if TYPE_CHECKING:

@@ -7,13 +7,14 @@ import pytest
 from small_runs import write_csv
 from some_results import some_result
 
+from runner.budget_limits import shown
 from runner.budget_notes import budget_notes
 from runner.errors import BudgetReached, JobError
 from runner.job import Job
 from runner.lease import Entry
 from runner.preflight import Preflight, prepare
 from runner.records import Request
-from runner.spending import Position, Spending, round_up, shown
+from runner.spending import Position, Spending, round_up
 from runner.tally import PICO, Tally
 
 if TYPE_CHECKING:
