@@ -6,6 +6,7 @@ import gc
 import json
 import os
 import sys
+from difflib import get_close_matches
 from importlib import import_module
 from typing import TYPE_CHECKING
 
@@ -48,7 +49,9 @@ class _Commands(click.Group):
     ) -> tuple[str | None, click.Command | None, list[str]]:
         name = args[0] if args else ""
         if name not in COMMANDS and not name.startswith("-"):
-            ctx.fail(f"no such command '{name}'. There are: {', '.join(COMMANDS)}")
+            near = get_close_matches(name, COMMANDS, n=1)
+            meant = f"; did you mean {near[0]}?" if near else "."
+            ctx.fail(f"no such command '{name}'{meant} There are: {', '.join(COMMANDS)}")
         return super().resolve_command(ctx, args)
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:

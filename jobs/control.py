@@ -28,7 +28,7 @@ def control(*, run: str, changes: tuple[str, ...], as_json: bool) -> int:
     wanted = parse_wanted(changes)
     folder, _ = run_folder_of(run)
     folder.read_run()  # tells where there is no run
-    summary = wait_until_taken(folder, send_order(folder, wanted))
+    summary = wait_until_taken(folder, send_order(folder, wanted, run))
     limits = summary.limits or {}
     if as_json:
         print(json.dumps({"run": run, "state": summary.state, "limits": limits}))

@@ -7,7 +7,7 @@ import sys
 import time
 from typing import TYPE_CHECKING
 
-from jobs.words import double_ids_line
+from jobs.words import counted, double_ids_line
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -41,7 +41,7 @@ def show_dry_run(
 
 def _print_opening(flight: Preflight) -> None:
     dataset, endpoint = flight.dataset, flight.endpoint
-    files = dataset.paths[0] if len(dataset.paths) == 1 else f"{len(dataset.paths)} files"
+    files = dataset.paths[0] if len(dataset.paths) == 1 else counted(len(dataset.paths), "file")
     for line in (
         f"dataset: {files} ({dataset.kind}); columns: {', '.join(dataset.schema.names)}",
         f"prompts: {flight.template.describe}",
@@ -60,7 +60,7 @@ def _counter(*, quiet: bool) -> Callable[[int], None]:
         now = time.monotonic()
         if not quiet and now - said_at > _SAY_EVERY_S:
             said_at = now
-            print(f"{rows:,} rows read", file=sys.stderr, flush=True)
+            print(f"{counted(rows, 'row')} read", file=sys.stderr, flush=True)
 
     return on_rows
 
@@ -73,11 +73,12 @@ def _print_found(found: DryRun) -> None:
         print(f"row {flaw.row}: {flaw.error_type}: {flaw.message}")
     flawed = found.rows - found.ok
     if flawed > len(found.examples):
-        print(f"… and {flawed - len(found.examples):,} more rows that could not be asked")
+        more = counted(flawed - len(found.examples), "more row", "more rows")
+        print(f"… and {more} that could not be asked")
     if found.double_ids is not None:
         print(double_ids_line(found.double_ids))
     kinds = ", ".join(f"{count:,} {kind}" for kind, count in sorted(found.flawed.items()))
     print(
-        f"{found.rows:,} rows: {found.ok:,} could be asked, {flawed:,} could not"
+        f"{counted(found.rows, 'row')}: {found.ok:,} could be asked, {flawed:,} could not"
         f"{f' ({kinds})' if kinds else ''}; nothing was sent"
     )

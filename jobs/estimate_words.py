@@ -30,13 +30,15 @@ def report_lines(found: Estimate, next_command: str) -> list[str]:
 def about_lines(found: Estimate) -> list[str]:
     """The short form before a run: some lines, and every figure in them is `about`."""
     model = found.models[0]
-    rows = f"{found.rows:,}" if found.rows_exact else f"about {_rounded(found.rows)}"
+    rows = counted(found.rows, "row")
+    if not found.rows_exact:
+        rows = f"about {_rounded(found.rows)} rows"
     cost = "unknown, since no price is known for this model and address"
     if model.money is not None:
         cost = f"{about(model.money.total, model.money.currency)} (prices of {model.money.as_of})"
     tokens, answers = model.prompt_tokens, model.output_per_request
     return [
-        f"to ask: {rows} rows, about {_span(tokens, _rounded)} tokens in, going by {found.sample}",
+        f"to ask: {rows}, about {_span(tokens, _rounded)} tokens in, going by {found.sample}",
         f"answers: {_span(answers, _mean)} tokens each: {model.output_source}",
         f"time: about {_span(model.time.seconds, duration)}",
         f"cost: {cost}; `penstock estimate` tells more",

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from jobs.options import json_option
+from jobs.words import counted
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -69,7 +70,7 @@ def export(
 def _told(found: Exported, file: Path) -> str:
     pending = "?" if found.pending is None else f"{found.pending:,}"
     return (
-        f"{file}: {found.rows:,} rows written. The run has {found.succeeded:,} succeeded, "
+        f"{file}: {counted(found.rows, 'row')} written. The run has {found.succeeded:,} succeeded, "
         f"{found.failed:,} failed, {pending} pending"
     )
 
@@ -77,12 +78,12 @@ def _told(found: Exported, file: Path) -> str:
 def _cut(found: Exported) -> list[str]:
     """The cells that lost their end."""
     lines = [
-        f"row {cell.row}, column {cell.column}: {cell.chars:,} characters, cut to the 32,767 that "
-        f"an Excel cell holds"
+        f"row {cell.row}, column {cell.column}: {counted(cell.chars, 'character')}, cut to the "
+        f"32,767 that an Excel cell holds"
         for cell in found.cut
     ]
     more = found.cut_cells - len(lines)
-    return [*lines, f"and {more:,} more cells likewise"] if more else lines
+    return [*lines, f"and {counted(more, 'more cell', 'more cells')} likewise"] if more else lines
 
 
 @contextmanager

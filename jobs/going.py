@@ -71,9 +71,9 @@ def _signals(run: Run, screen: Screen) -> Iterator[None]:
     def stop(name: str) -> None:
         nonlocal received
         received += 1
-        run.stop()
         if received == 1:
             screen.say(f"{name}: nothing more is sent; once more to stop at once.")
+        run.stop()
 
     def from_anywhere(number: int, frame: Any) -> None:
         del frame

@@ -6,6 +6,7 @@ import sys
 from typing import TYPE_CHECKING
 
 from jobs.screen import whoever_reads_it
+from jobs.words import counted
 
 if TYPE_CHECKING:
     from runner import Run
@@ -17,13 +18,15 @@ def print_opening(run: Run) -> None:
 
     flight = run.flight
     dataset, endpoint, facts = flight.dataset, flight.endpoint, flight.facts
-    rows = "rows not counted yet" if flight.rows is None else f"{flight.rows:,} rows"
-    files = dataset.paths[0] if len(dataset.paths) == 1 else f"{len(dataset.paths)} files"
+    rows = "rows not counted yet" if flight.rows is None else counted(flight.rows, "row")
+    files = dataset.paths[0] if len(dataset.paths) == 1 else counted(len(dataset.paths), "file")
     if run.pilot is not None:
         rows = f"{rows}, of them {run.pilot:,} for a pilot"
-    scope = "" if flight.job.first is None else f", the first {flight.job.first:,} rows (-n)"
+    first = flight.job.first
+    if first is not None:
+        rows = "the first row (-n)" if first == 1 else f"the first {first:,} rows (-n)"
     lines = [
-        f"dataset: {files} ({dataset.kind}, {rows}{scope})",
+        f"dataset: {files} ({dataset.kind}, {rows})",
         f"prompts: {flight.template.describe}",
         f"model: {facts.name}{', streamed' if flight.stream else ''}",
     ]

@@ -113,7 +113,7 @@ limit_options = _stack(
     ),
     click.option("--max-total-tokens", metavar="N", help="Never use more, input and output."),
     click.option("--deadline", metavar="DURATION|TIME",
-                 help="Begin nothing after it: 2h, 18:00 or 2026-11-25T08:00."),
+                 help="Begin nothing after it: 2h (from each start), 18:00 or 2026-11-25T08:00."),
 )  # fmt: skip
 
 format_option = click.option(

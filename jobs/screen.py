@@ -8,7 +8,7 @@ import sys
 from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING
 
-from jobs.words import duration, limit_words, money
+from jobs.words import counted, duration, fitted, limit_words, money
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 _LIVE_S = 0.25
 _BAR_WIDTH = 20
-_ROOMY = 130  # columns beside the bar; fewer hold no more than progress, cost and time left
+_NARROW = 60  # columns in which words matter more than a bar
 _PLAIN_FIRST_S = 2.0  # soon, so that whoever looks sees it work
 _PLAIN_S = 10.0  # a log file wants a line now and then, not a film
 
@@ -91,10 +91,12 @@ class Screen:
         from rich.console import Console
         from rich.progress import BarColumn, Progress, TextColumn
 
+        console = Console(stderr=True)
+        bar = [BarColumn(bar_width=_BAR_WIDTH)] if console.width >= _NARROW else []
         self._bar = Progress(
-            BarColumn(bar_width=_BAR_WIDTH),
+            *bar,
             TextColumn("{task.description}", markup=False),
-            console=Console(stderr=True),
+            console=console,
             transient=True,
             auto_refresh=False,
         )
@@ -110,11 +112,12 @@ class Screen:
     async def _beat(self, run: Run, task: TaskID) -> None:
         summary = run.snapshot()
         if self._bar is not None:
+            width = self._bar.console.width
             self._bar.update(
                 task,
                 total=summary.rows,
                 completed=summary.tally.rows,
-                description=describe(run, width=self._bar.console.width - _BAR_WIDTH),
+                description=describe(run, width=width - (_BAR_WIDTH + 1) * (width >= _NARROW)),
             )
             self._bar.refresh()
 
@@ -122,24 +125,22 @@ class Screen:
 def describe(run: Run, *, width: int = 200) -> str:
     """Where the run stands, in one line; on a narrow terminal without what can be missed first."""
     summary = run.snapshot()
-    tally, rates = summary.tally, run.rates
-    total = "?" if summary.rows is None else f"{summary.rows:,}"
-    parts = [f"{tally.rows:,}/{total} rows"]
-    if tally.failed:
-        parts.append(f"{tally.failed:,} failed")
-    if rates is not None:
-        parts.append(f"{rates.requests:,.1f} requests/s")
-    if width >= _ROOMY:
-        parts.append(f"{summary.in_flight:,} in flight")
-        if summary.parked:
-            parts.append(f"{summary.parked:,} waiting to retry")
-        parts.append(f"{tally.total_tokens:,} tokens")
-    if tally.currency is not None:
-        parts.append(money(tally.cost, tally.currency))
-    if summary.limited_by is not None:
-        parts.append(limit_words(summary.limited_by))
-    left = run.left_s()
-    if left is not None and summary.pending:
-        parts.append(f"{duration(left)} left")
+    tally, rates, left_s = summary.tally, run.rates, run.left_s()
     state = "" if summary.state == "running" else f"{summary.state}: "
-    return state + ", ".join(parts)
+    total = "?" if summary.rows is None else f"{summary.rows:,}"
+    parts = [(0, f"{state}{tally.rows:,}/{total} rows")]
+    if tally.failed:
+        parts.append((1, f"{tally.failed:,} failed"))
+    if rates is not None:
+        parts.append((4, f"{rates.requests:,.1f} requests/s"))
+    parts.append((6, f"{summary.in_flight:,} in flight"))
+    if summary.parked:
+        parts.append((7, f"{summary.parked:,} waiting to retry"))
+    parts.append((8, counted(tally.total_tokens, "token")))
+    if tally.currency is not None:
+        parts.append((3, money(tally.cost, tally.currency)))
+    if summary.limited_by is not None:
+        parts.append((5, limit_words(summary.limited_by)))
+    if left_s is not None and summary.pending:
+        parts.append((2, f"{duration(left_s)} left"))
+    return fitted(parts, width)

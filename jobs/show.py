@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+import shlex
 import sys
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
@@ -11,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from jobs.options import json_option
-from jobs.words import duration, money
+from jobs.words import counted, duration, money
 
 if TYPE_CHECKING:
     from runner import Result, Shown, ShownRows
@@ -69,7 +70,7 @@ def _no_such_row(rows: ShownRows, run: str) -> str:
     total = rows.total_rows
     if total is None:
         return f"{run} has no such row"
-    return f"{run} has {total:,} rows, 0 to {total - 1}"
+    return f"{run} has {counted(total, 'row')}, 0 to {total - 1:,}"
 
 
 def _to_json(one: Shown) -> dict[str, Any]:
@@ -106,7 +107,7 @@ def _heading(one: Shown) -> str:
     parts.append(one.status)
     if one.result is not None:
         result = one.result
-        parts.append(f"{result.attempts} attempt{'s' if result.attempts != 1 else ''}")
+        parts.append(counted(result.attempts, "attempt"))
         if result.latency_s is not None:
             first = f", first token {duration(result.ttft_s)}" if result.ttft_s else ""
             parts.append(f"{duration(result.latency_s)}{first}")
@@ -150,8 +151,8 @@ def _block(title: str, text: str | None, row: int, run: str, *, cut: bool) -> li
     shown = "\n".join(text[:_SHOWN_CHARS].split("\n")[:_SHOWN_LINES]) if cut else text
     lines = [f"  {title}:", *(f"    {line}" for line in shown.split("\n"))]
     if len(shown) < len(text):
-        rest = len(text) - len(shown)
-        lines.append(f"    … {rest:,} more characters: penstock show {run} --row {row}")
+        rest = counted(len(text) - len(shown), "more character", "more characters")
+        lines.append(f"    … {rest}: penstock show {shlex.quote(run)} --row {row}")
     return lines
 
 

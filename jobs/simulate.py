@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from jobs.words import counted
+
 if TYPE_CHECKING:
     from asyncio import Event
 
@@ -159,9 +161,10 @@ def _closing(stats: dict[str, Any]) -> str:
     statuses = ", ".join(f"{count} x {status}" for status, count in stats["by_status"].items())
     used = "".join(f", {share:.1%} of {name}" for name, share in stats["share_used"].items())
     return (
-        f"Stopped. {stats['requests']} requests ({statuses or 'none'}), "
+        f"Stopped. {counted(stats['requests'], 'request')} ({statuses or 'none'}), "
         f"{stats['distinct_bodies']} distinct, {stats['answered_again']} answered more than once; "
-        f"most in 1 s {stats['largest_1s']}, in 60 s {stats['largest_60s']} requests and "
-        f"{stats['largest_60s_tokens']} tokens{used}; billed {stats['prompt_tokens']} + "
-        f"{stats['completion_tokens']} tokens."
+        f"most in 1 s {stats['largest_1s']:,}, in 60 s "
+        f"{counted(stats['largest_60s'], 'request')} and "
+        f"{counted(stats['largest_60s_tokens'], 'token')}{used}; "
+        f"billed {stats['prompt_tokens']:,} + {counted(stats['completion_tokens'], 'token')}."
     )

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 import click
 
 from jobs.options import json_option
-from jobs.words import duration, limit_words, money, summary_lines
+from jobs.words import duration, fitted, limit_words, money, summary_lines
 
 if TYPE_CHECKING:
     from runner import RunFolder, Summary
@@ -140,7 +140,8 @@ def _follow(name: str, *, as_json: bool) -> int:
         line = _line(summary, pace)
         if live:
             # A wrapped line could not be drawn over.
-            fits = line[: shutil.get_terminal_size().columns - 1]
+            most = shutil.get_terminal_size().columns - 1
+            fits = _line(summary, pace, width=most)[:most]
             print(f"\r\x1b[K{fits}", end="", file=sys.stderr, flush=True)
         elif line != shown:
             print(line, file=sys.stderr, flush=True)
@@ -152,15 +153,15 @@ def _follow(name: str, *, as_json: bool) -> int:
     return _DEAD_STATUS if summary.exit_status is None else summary.exit_status
 
 
-def _line(summary: Summary, pace: tuple[float, float | None] | None) -> str:
+def _line(summary: Summary, pace: tuple[float, float | None] | None, *, width: int = 200) -> str:
     tally = summary.tally
     total = "?" if summary.rows is None else f"{summary.rows:,}"
-    parts = [f"{summary.state}: {tally.rows:,}/{total} rows"]
+    parts = [(0, f"{summary.state}: {tally.rows:,}/{total} rows")]
     if tally.failed:
-        parts.append(f"{tally.failed:,} failed")
+        parts.append((1, f"{tally.failed:,} failed"))
     if pace is not None:
-        parts.append(_pace_words(pace))
-    parts.append(_on_the_way(summary))
+        parts.append((2, _pace_words(pace)))
+    parts.append((4, _on_the_way(summary)))
     if tally.total_tokens:
-        parts.append(money(tally.cost, tally.currency))
-    return ", ".join(parts)
+        parts.append((3, money(tally.cost, tally.currency)))
+    return fitted(parts, width)

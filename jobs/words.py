@@ -12,6 +12,13 @@ _MINUTE_S, _HOUR_S, _DAY_S = 60, 3600, 86400
 _EXAMPLE = 160  # characters of a failure's message
 
 
+def counted(count: int, one: str, many: str | None = None) -> str:
+    """`1 row`, `1,234 rows`, as the engine's own messages count."""
+    from runner import counted as by_the_engine  # only now: `--help` needs no engine
+
+    return by_the_engine(count, one, many)
+
+
 def duration(seconds: float) -> str:
     """`4 s`, `3 min 20 s`, `2 h 5 min`, `1 d 3 h`."""
     whole = round(seconds)
@@ -26,11 +33,6 @@ def duration(seconds: float) -> str:
             rest = whole % size // small
             return f"{whole // size} {unit} {rest} {name}" if rest else f"{whole // size} {unit}"
     raise AssertionError("every number of seconds is handled above")
-
-
-def counted(number: int, what: str) -> str:
-    """`1 row`, `2,000 rows`."""
-    return f"{number:,} {what}{'' if number == 1 else 's'}"
 
 
 def double_ids_line(found: DoubleIds) -> str:
@@ -56,6 +58,20 @@ def limit_words(limited_by: str) -> str:
     return "nothing holds it back" if limited_by == "none" else f"limited by {limited_by}"
 
 
+def fitted(parts: list[tuple[int, str]], width: int) -> str:
+    """The parts, of which each comes with its importance (0 stays in any case), as one line.
+
+    Those that matter least go first where the terminal is too narrow for all.
+    """
+    kept = list(parts)
+    while len(line := ", ".join(text for _, text in kept)) > width:
+        least = max(kept, key=lambda part: part[0])
+        if least[0] == 0:
+            break
+        kept.remove(least)
+    return line
+
+
 def print_summary(summary: Summary) -> None:
     """The closing lines on stderr; the last one is the next command."""
     for line in summary_lines(summary):
@@ -78,7 +94,8 @@ def summary_lines(summary: Summary) -> list[str]:
         text = " ".join(failure.message.split())
         text = text if len(text) <= _EXAMPLE else text[: _EXAMPLE - 1] + "…"
         lines.append(f"    {failure.count:,} {failure_kind}, as row {failure.row}: {text}")
-    lines.append(f"  requests  {tally.requests:,}, of them {tally.retries:,} retries")
+    retries = counted(tally.retries, "retry")
+    lines.append(f"  requests  {tally.requests:,}, of them {retries}")
     lines.append(
         f"  tokens    {tally.total_tokens:,}: {tally.prompt_tokens:,} in "
         f"({tally.cached_tokens:,} cached), {tally.completion_tokens:,} out "
@@ -91,20 +108,28 @@ def summary_lines(summary: Summary) -> list[str]:
         before = summary.superseded
         spent = money(before["cost"], before["currency"])
         lines.append(
-            f"  before    {spent} and {before['total_tokens']:,} tokens for "
-            f"{before['rows']:,} answers that are superseded"
+            f"  before    {spent} and {counted(before['total_tokens'], 'token')} for "
+            f"{counted(before['rows'], 'answer that is', 'answers that are')} superseded"
         )
     if compared := estimate_line(summary):
         lines.append(compared)
     lines += _budget(summary)
     lines += _warnings(summary)
-    lines.append(f"  time      {duration(summary.elapsed_s)}")
+    lines.append(f"  time      {_time(summary)}")
     where = summary.export or f"{summary.run.rstrip('/')}/completions/"
     if tally.rows and summary.state not in {"running", "waiting"}:
         lines.append(f"  output    {where}")
     if summary.next:
         lines.append(f"  next      {summary.next}")
     return lines
+
+
+def _time(summary: Summary) -> str:
+    """Of this start and, where there were others before, of all of them."""
+    this, before = summary.elapsed_s, summary.elapsed_before_s
+    if not before:
+        return duration(this)
+    return f"{duration(this)} since it was resumed, {duration(this + before)} in all"
 
 
 def pilot_lines(summary: Summary) -> list[str]:
@@ -138,7 +163,7 @@ def _budget(summary: Summary) -> list[str]:
         if name in found:
             one = found[name]
             spent, lost, left, most = (
-                money(one[key], one["unit"]) if name == "cost" else f"{one[key]:,} tokens"
+                money(one[key], one["unit"]) if name == "cost" else counted(one[key], "token")
                 for key in ("spent", "lost", "left", "most")
             )
             lines.append(f"  budget    {most}: {spent} spent, {lost} lost, {left} left")
@@ -148,11 +173,11 @@ def _budget(summary: Summary) -> list[str]:
 def _warnings(summary: Summary) -> list[str]:
     tally, lines = summary.tally, []
     if tally.unmetered_attempts:
-        lines.append(
-            f"  unmetered {tally.unmetered_attempts:,} attempts may be billed without known usage"
-        )
+        unmetered = counted(tally.unmetered_attempts, "attempt")
+        lines.append(f"  unmetered {unmetered} may be billed, nobody said how much")
     if tally.truncated:
-        lines.append(f"  cut       {tally.truncated:,} answers were cut at their token limit")
+        cut = counted(tally.truncated, "answer was cut", "answers were cut")
+        lines.append(f"  cut       {cut} at the token limit")
     if len(tally.models) > 1:
         mixture = ", ".join(f"{model} {rows:,}" for model, rows in sorted(tally.models.items()))
         lines.append(f"  models    {mixture}: a mixture")

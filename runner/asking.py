@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     RowTurn = Turn[Attempts]
 
 
+_LINE = 2  # rows that may wait for the budget: one to go next, and one behind it
 _LATELY_S = 10.0  # throttled rows wait up to so long, mostly
 
 
@@ -169,7 +170,15 @@ class Asking:
     async def _next_turn(self) -> RowTurn | None:
         while self._goes_on is not None:
             await self._goes_on.wait()
-        return await self._intake.take()
+        return await self._intake.take(self._may_begin)
+
+    def _may_begin(self) -> bool:
+        """Whether few enough stand in line: a retry that comes due stands behind them."""
+        if self._health.is_outage:
+            return not self._health.is_probing
+        if self._budget is not None and self._budget.waiting >= _LINE:
+            return False
+        return self._lanes.has_short_line()
 
     async def _attempt(self, turn: RowTurn, request: Request, place: Place) -> None:
         is_probe = self._health.is_outage and await self._health.admit()
@@ -184,6 +193,8 @@ class Asking:
                     self._intake.park(turn, 0.0)
                     return
                 place.busy = True
+                if self._intake.held:
+                    self._intake.look_again()
                 sent_s = self._now_s()
                 outcome = await self._send(turn, request, lane.limits, admission, stake)
                 if isinstance(outcome, AttemptFailed):

@@ -6,8 +6,8 @@ from contextlib import suppress
 from typing import TYPE_CHECKING
 
 from runner.account import MOST_AT_RISK
+from runner.budget_limits import FLAGS, limits_of, shown, worst_case_of
 from runner.errors import FailsRow
-from runner.spending import FLAGS, limits_of, shown, worst_case_of
 
 if TYPE_CHECKING:
     from runner.account import Amount

@@ -7,6 +7,7 @@ import time
 from typing import TYPE_CHECKING
 
 from runner.deadline import is_over
+from runner.counted import counted
 from runner.errors import BudgetReached, Interrupted, MachineFault, StopsRun
 
 if TYPE_CHECKING:
@@ -22,7 +23,8 @@ _HOPELESS = frozenset(
 
 def too_many_failed(failed: int, max_failed: str | None) -> BudgetReached:
     """Why a run ends of which so many rows have failed."""
-    return BudgetReached(f"{failed:,} rows have failed, more than --max-failed {max_failed}")
+    rows = counted(failed, "row has", "rows have")
+    return BudgetReached(f"{rows} failed, more than --max-failed {max_failed}")
 
 
 def failures_allowed(max_failed: str | None, rows: int | None, *, otherwise: float) -> float:

@@ -6,17 +6,20 @@ and answers with its serial number in summary.json.
 
 from __future__ import annotations
 
+import shlex
 import time
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final, Literal
 
 import orjson
+from pydantic import ValidationError
 
 from runner.durable import replace_file
 from runner.errors import JobError, RunFolderError
 from runner.job import LimitSettings
 from runner.lock import turn
 from runner.summary import Summary
+from runner.wrong_settings import told
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -131,7 +134,7 @@ def _wanted(settings: dict[str, str], *, paused: bool | None) -> Wanted:
         checked = LimitSettings.model_validate(
             {name: value for name, value in settings.items() if name not in lifted}
         )
-    except ValueError as error:
+    except ValidationError as error:
         raise JobError(_explain(settings, error)) from None
     rates = [rate for rate in (checked.qps, checked.rpm and checked.rpm / 60) if rate]
     pace: Pace = min(rates, default=None)
@@ -141,11 +144,10 @@ def _wanted(settings: dict[str, str], *, paused: bool | None) -> Wanted:
     return Wanted(pace, tokens, checked.concurrency, paused)
 
 
-def _explain(settings: dict[str, str], error: ValueError) -> str:
-    flaws = error.errors() if hasattr(error, "errors") else []
+def _explain(settings: dict[str, str], error: ValidationError) -> str:
     return "\n".join(
-        f"{name}={settings.get(name, '')}: {flaw['msg'].removeprefix('Value error, ')}"
-        for flaw in flaws
+        f"{name}={settings.get(name, '')}: {told(flaw)}"
+        for flaw in error.errors(include_url=False)
         for name in [str(flaw["loc"][0]) if flaw["loc"] else "limits"]
     )
 
@@ -166,16 +168,17 @@ def read_order(path: Path, since: object) -> Order | None:
         return None
 
 
-def send_order(folder: RunFolder, wanted: Wanted) -> Order:
+def send_order(folder: RunFolder, wanted: Wanted, name: str = "") -> Order:
     """Leave an order for the process that works on the run. Raises RunFolderError without one.
 
     What was ordered of the same process before stays in it, taken up or not, but for an order that
-    it has refused.
+    it has refused. `name` is what the user calls the run.
     """
+    name = name or str(folder.path)
     if not folder.is_live():
         raise RunFolderError(
-            f"nobody is working on {folder.path} now, so there is nothing to change. A resume "
-            f"takes its limits as flags: penstock resume {folder.path} --qps 20"
+            f"nobody is working on {name} now, so there is nothing to change. A resume takes its "
+            f"limits as flags: penstock resume {shlex.quote(name)} --qps 20"
         )
     with turn(folder.control.with_name(".control.lock")):  # nobody's order drops another's
         since = folder.holder().get("since")

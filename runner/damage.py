@@ -6,6 +6,8 @@ import shlex
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from runner.counted import counted
+
 if TYPE_CHECKING:
     from pathlib import Path
 
@@ -21,10 +23,12 @@ class Damage:
 
     def __str__(self) -> str:
         if self.rows is None:
-            whose = f"the rows of block {self.block}"
+            whose = f"the rows of block {self.block} were"
         else:
-            whose = f"its {len(self.rows):,} rows (from row {self.rows.start:,})"
-        return f"{self.path} {self.problem}: {whose} were answered and paid for"
+            rows = counted(len(self.rows), "row")
+            were = "was" if len(self.rows) == 1 else "were"
+            whose = f"its {rows} (from row {self.rows.start:,}) {were}"
+        return f"{self.path} {self.problem}: {whose} answered and paid for"
 
     @staticmethod
     def ways_on(run: Path) -> str:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from runner.counted import counted
 from runner.job import Job
 
 if TYPE_CHECKING:
@@ -36,10 +37,10 @@ def file_change(run: RunFile, now: list[dict[str, Any]]) -> str:
     """What tells that the dataset's files are not what they were."""
     before = run.stamp
     if len(before) != len(now):
-        return f"it had {len(before)} file(s) and has {len(now)}"
+        return f"it had {counted(len(before), 'file')} and has {len(now):,}"
     for old, new in zip(before, now, strict=True):
         if old["size"] != new["size"]:
-            return f"{new['path']} had {old['size']:,} bytes and has {new['size']:,}"
+            return f"{new['path']} had {counted(old['size'], 'byte')} and has {new['size']:,}"
     which = now[0]["path"] if len(now) == 1 else "its files"
     if run.digest is None:
         return f"{which} was written to since, and its contents were not hashed at the time"

@@ -15,7 +15,7 @@ from runner.errors import ProviderStopped
 OUTAGE_ROWS = 8  # distinct rows; fewer could all be poison
 SILENT_ROWS = 20  # distinct rows; each may be billed, but some answers just take long
 PROBE_FIRST_S = 1.0
-PROBE_MOST_S = 30.0  # an outage of hours is probed twice a minute
+PROBE_MOST_S = 10.0  # what a long outage's end may be late by; one request, of all that wait
 
 
 class Health:
@@ -36,6 +36,11 @@ class Health:
         self._still_s = 0.0  # in earlier pauses
         self.is_outage = False  # everybody waits for the endpoint to come back
         self.succeeded_once = False
+
+    @property
+    def is_probing(self) -> bool:
+        """Whether, in an outage, a row has been found that probes."""
+        return self._probing
 
     @property
     def outage_s(self) -> float:

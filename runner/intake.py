@@ -8,6 +8,8 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Generic, TypeVar
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from runner.bill import Bill
     from runner.records import Request, Row
 
@@ -32,7 +34,8 @@ class Intake(Generic[_History]):
     """Hands out turns: parked ones that are due before new ones.
 
     A parked turn holds no worker. While more than `most_parked` are parked no new row is begun, so
-    that trouble at the provider does not pull the whole dataset into memory.
+    that trouble at the provider does not pull the whole dataset into memory. Neither is one while
+    enough stand in line already: a retry that comes due would have to stand behind them.
     """
 
     def __init__(self, *, most_parked: int) -> None:
@@ -44,6 +47,7 @@ class Intake(Generic[_History]):
         self._unfinished = 0  # turns handed over by the reader and without a result yet
         self._ended = False  # the reader has handed over its last row
         self._closed = False
+        self.held = False  # workers are idle because new rows have to wait for a shorter line
         self._idle: deque[asyncio.Future[None]] = deque()
         self._hungry = asyncio.Event()
         self._hungry.set()
@@ -87,20 +91,28 @@ class Intake(Generic[_History]):
         self._hungry.set()
         self._wake_all()
 
-    def _next(self) -> Turn[_History] | None:
+    def _next(self, may_begin: Callable[[], bool]) -> Turn[_History] | None:
         if self._due:
             return self._due.popleft()
         if self._new and self._parked < self.most_parked:
+            if not may_begin():
+                self.held = True
+                return None
             turn = self._new.popleft()
             if len(self._new) < LOW_WATER_ROWS:
                 self._hungry.set()
             return turn
+        self.held = False
         return None
 
-    async def take(self) -> Turn[_History] | None:
-        """The next turn; None when there will be none any more."""
+    async def take(self, may_begin: Callable[[], bool] = lambda: True) -> Turn[_History] | None:
+        """The next turn; None when there will be none any more.
+
+        `may_begin`: whether it may be a row that was never asked. Whoever makes that possible
+        again, once rows were `held`, calls `look_again`.
+        """
         while not self._closed:
-            turn = self._next()
+            turn = self._next(may_begin)
             if turn is not None:
                 return turn
             if self._ended and self._unfinished == 0:
@@ -130,6 +142,11 @@ class Intake(Generic[_History]):
         self._unfinished -= 1
         if self._unfinished == 0 and self._ended:
             self._wake_all()
+
+    def look_again(self) -> None:
+        """A place in line has become free: let one idle worker look whether a row may begin."""
+        self._wake(1)
+        self.held = bool(self._idle)
 
     def _wake(self, turns: int) -> None:
         while turns > 0 and self._idle:

@@ -13,6 +13,7 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationEr
 
 from runner.errors import JobError
 from runner.notation import as_written, parse_duration_s, parse_moment, parse_money
+from runner.wrong_settings import explain
 
 Format = Literal["parquet", "csv", "jsonl"]
 
@@ -97,7 +98,8 @@ class LimitSettings(_Strict):
         if value is None:
             return None
         text = str(value).strip()
-        if not re.fullmatch(r"\d+|\d+(\.\d+)?%", text):
+        share = re.fullmatch(r"(\d+(?:\.\d+)?)%", text)
+        if not (text.isdecimal() or (share and float(share[1]) <= 100)):
             raise ValueError(f"'{value}' is neither a number of rows (20) nor a share (1.5%)")
         return text
 
@@ -180,7 +182,8 @@ class Job(_Strict):
         try:
             return cls.model_validate(settings)
         except ValidationError as error:
-            raise JobError(_explain(error)) from None
+            known = {"": cls.model_fields, "limits": LimitSettings.model_fields}
+            raise JobError(explain(error, known)) from None
 
     @classmethod
     def load(cls, path: str | Path, **overrides: Any) -> Job:
@@ -210,21 +213,3 @@ def read_job_file(path: str | Path) -> dict[str, Any]:
         raise JobError(f"--job {path}: not a TOML file: {error}") from None
     except OSError as error:
         raise JobError(f"--job {path}: cannot be read: {error.strerror}") from None
-
-
-def _explain(error: ValidationError) -> str:
-    lines = []
-    for flaw in error.errors(include_url=False):
-        where = ".".join(str(part) for part in flaw["loc"]) or "job"
-        if flaw["type"] == "extra_forbidden":
-            lines.append(f"{where}: there is no such setting; see docs/job-file.md for all of them")
-        else:
-            text = flaw["msg"].removeprefix("Value error, ")
-            lines.append(f"{where}: {text} (flag: {_flag(where)})")
-    return "\n".join(lines)
-
-
-def _flag(where: str) -> str:
-    """The flag of a setting: limits.timeout_s is --timeout, csv_encoding is --csv-encoding."""
-    name = where.split(".")[1 if where.startswith("limits.") else 0]
-    return "--" + name.removesuffix("_s").replace("params", "param").replace("_", "-")

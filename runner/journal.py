@@ -21,6 +21,7 @@ from typing import TYPE_CHECKING, Any
 
 import orjson
 
+from runner.counted import counted
 from runner.durable import (
     append,
     cut_off,
@@ -138,10 +139,11 @@ class JournalFile:
         ]
         if self.strange_rows and self._block_rows:
             first = self.strange_rows[0]
+            lines = counted(len(self.strange_rows), "of its lines holds", "of its lines hold")
             found.append(
-                f"{self.path} is damaged: {len(self.strange_rows):,} of its lines hold rows of "
-                f"other blocks, from row {first} on, and are not used. It may have been renamed: "
-                f"those rows belong into {first // self._block_rows:05d}.jsonl"
+                f"{self.path} is damaged: {lines} rows of other blocks, from row {first} on, and "
+                f"are not used. It may have been renamed: those rows belong into "
+                f"{first // self._block_rows:05d}.jsonl"
             )
         return found
 

@@ -17,6 +17,8 @@ if TYPE_CHECKING:
 
 # A dataset may name any number of models; more than that of limits of their own no table has.
 _MOST_LANES = 1000
+# Rows of several models that wait for their paces: a quarter of the most workers there are.
+_MOST_IN_LINES = 250
 
 
 @dataclass(slots=True)
@@ -49,6 +51,7 @@ class Lanes:
         self._one_budget = one_budget
         self._lanes: dict[str, Lane] = {}
         self._part = Part()
+        self._paces = 1  # that requests may wait for
 
     @classmethod
     def of_run(cls, chosen: ChosenLimits, own: Callable[[str], ChosenLimits | None]) -> Lanes:
@@ -84,6 +87,7 @@ class Lanes:
             tokens = TokenBudget(per_minute) if per_minute else None
         limits = Limits(pace, tokens)
         limits.take(self._part)
+        self._paces += 1
         return Lane(limits, usual.throttling if self._one_pace else _throttling(pace))
 
     def _all(self) -> Iterator[Lane]:
@@ -122,6 +126,16 @@ class Lanes:
         for lane in self._all():
             lane.limits.use_tokens(usual.limits.tokens)
 
+    def has_short_line(self) -> bool:
+        """Whether another row may come: few wait already, so that a retry need not wait long.
+
+        Of several models' limits the next row's own are not known before it has come, and one slow
+        model must not keep the others from theirs.
+        """
+        if self._paces == 1:
+            return self._usual.limits.has_short_line()
+        return self.at_pace < _MOST_IN_LINES
+
     @property
     def at_pace(self) -> int:
         """Requests that wait for their slot."""
@@ -132,7 +146,7 @@ class Lanes:
     def at_tokens(self) -> bool:
         """Whether requests wait for tokens of the minute."""
         budgets = (lane.limits.tokens for lane in self._all())
-        return any(tokens is not None and tokens.waiting for tokens in budgets)
+        return any(tokens is not None and tokens.waiting > 0 for tokens in budgets)
 
     @property
     def slowed(self) -> bool:

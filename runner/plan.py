@@ -7,6 +7,7 @@ from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
 from runner.compared import compare, examine
+from runner.counted import counted
 from runner.drift import file_change, job_differences, same_dataset, with_changes
 from runner.folder import run_folder_of
 from runner.journal import read_journals
@@ -66,23 +67,25 @@ class Plan:
         lines += [f"  job       {line}" for line in self.differences]
         if self.dataset is not None:
             lines.append(f"  dataset   {self.dataset}")
-        stay = self.succeeded + self.failed
-        lines.append(
-            f"  reused    {stay:,} rows: {self.succeeded:,} succeeded, {self.failed:,} failed"
-        )
+        reused = counted(self.succeeded + self.failed, "row")
+        lines.append(f"  reused    {reused}: {self.succeeded:,} succeeded, {self.failed:,} failed")
         changed = self.other_job + self.other_input
         if changed:
-            by = {"the job": self.other_job, "their input": self.other_input}
+            by = {"the job": self.other_job, "the input": self.other_input}
             why = ", ".join(f"{rows:,} by {what}" for what, rows in by.items() if rows)
-            lines.append(f"  changed   {changed:,} rows: {why}")
-        pending = "unknown until the dataset has been read" if self.pending is None else None
-        lines.append(f"  new       {pending or f'{self.pending:,} rows without an answer'}")
+            lines.append(f"  changed   {counted(changed, 'row')}: {why}")
+        pending = "unknown until the dataset has been read"
+        if self.pending is not None:
+            pending = f"{counted(self.pending, 'row')} without an answer"
+        lines.append(f"  new       {pending}")
         if self.gone:
-            lines.append(f"  gone      {self.gone:,} answers whose rows are not there any more")
+            gone = counted(self.gone, "answer whose row is", "answers whose rows are")
+            lines.append(f"  gone      {gone} not there any more")
         lines += [f"  damaged   {flaw}" for flaw in (*self.damaged, *self.damaged_lines)]
         lines += self._models()
         if self.superseded is not None:
-            lines.append(f"  paid      {self.superseded['rows']:,} rows more, in superseded/")
+            more = counted(self.superseded["rows"], "row more", "rows more")
+            lines.append(f"  paid      {more}, in superseded/")
         lines += self._needs()
         return lines
 
@@ -90,7 +93,7 @@ class Plan:
         if not self.asked or not self.models:
             return []
         stay = ", ".join(
-            f"{rows:,} rows answered by {model}" for model, rows in self.models.items()
+            f"{counted(rows, 'row')} answered by {model}" for model, rows in self.models.items()
         )
         ask = ", ".join(f"{rows:,} to be asked of {model}" for model, rows in self.asked.items())
         mixture = " (a mixture in one output)" if len({*self.models, *self.asked}) > 1 else ""
@@ -99,8 +102,8 @@ class Plan:
     def _needs(self) -> list[str]:
         if not self.flags:
             return []
-        count = "some" if self.to_ask is None else f"{self.to_ask:,}"
-        lines = [f"  needs     {ACCEPT}: asks {count} rows"]
+        count = "some rows" if self.to_ask is None else counted(self.to_ask, "row")
+        lines = [f"  needs     {ACCEPT}: asks {count}"]
         if KEEP in self.flags:
             lines[0] += f"; or {KEEP}: asks the {self.pending:,} without an answer"
         return lines

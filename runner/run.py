@@ -28,12 +28,13 @@ from typing import TYPE_CHECKING, Any, Literal, Protocol, TypeVar
 from runner.asking import Asking, Sender
 from runner.bill import Bill
 from runner.binding import Standing, binding
+from runner.counted import counted
 from runner.crew import Crew
+from runner.endpoint_prices import Prices
 from runner.errors import StopsRun
 from runner.health import Health
 from runner.intake import Intake, Turn
 from runner.lanes import Lanes
-from runner.preflight import Prices
 from runner.retry import Attempts, RetryPolicy
 from runner.sizing import MOST, Sizing
 from runner.together import together
@@ -193,10 +194,8 @@ class Course:
         self.asking.close()
         drain_s = self._flight.job.limits.drain_s
         if self.asking.in_flight:
-            self._say(
-                f"Stopping: {self.asking.in_flight} replies are on their way; waiting up to "
-                f"{drain_s:.0f} s for them."
-            )
+            replies = counted(self.asking.in_flight, "reply is", "replies are")
+            self._say(f"Stopping: {replies} on the way; waiting for up to {drain_s:.0f} s.")
         self._giving_up = self._loop.call_later(drain_s, self.stop_now)
 
     def stop_now(self) -> None:

@@ -7,19 +7,22 @@ from contextlib import contextmanager, suppress
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
+from runner.beats import Beats
 from runner.conclusion import conclude, failures_allowed, too_many_failed
 from runner.connection import connect
 from runner.controlled import Controlled
+from runner.counted import counted
 from runner.deadline import stop_at
 from runner.errors import BudgetReached, Interrupted, MachineFault, RunFolderError, StopsRun
 from runner.event_loop import in_background
 from runner.expected import Expected, remember
 from runner.export import export
+from runner.filling import filling
 from runner.folder import RunFile, run_folder_of
 from runner.keeping import Keeping
 from runner.progress import Progress
 from runner.run import Course
-from runner.sharing import BEAT_S, Sharing
+from runner.sharing import Sharing
 from runner.spending import Position, Spending
 from runner.status import summary_of
 from runner.summary import Summary
@@ -36,10 +39,7 @@ if TYPE_CHECKING:
     from runner.preflight import Preflight
     from runner.progress import Rates
     from runner.providers import Key
-    from runner.records import Request, Row
 
-_SUMMARY_EVERY = 2  # beats: a running run's counts are written for `status`
-_MEASURE_EVERY = 10  # beats, for measures.jsonl
 # A dataset up to this size is hashed while the run goes on, so that a file that was only touched
 # is known again; larger ones are known by size and time alone.
 _MOST_HASHED_BYTES = 4 << 30
@@ -76,6 +76,7 @@ class Run:
         self._controlled: Controlled | None = None
         self._stopped: StopsRun | None = None
         self._expected: Expected | None = None
+        self._elapsed_before_s = 0.0  # in the processes before
 
     def expect(self, found: Estimate) -> None:
         """Remember, when it goes, what it was said to cost, to be compared with the bill.
@@ -111,7 +112,7 @@ class Run:
             if self._fresh and self._folder.exists():
                 raise RunFolderError(f"{self.name} has just been started by another process")
             self._run = take_up(self._folder, self._run)
-            self._tell_of_a_kill()
+            self._look_back()
             keeping = self._keep()
             try:
                 # The budget first: a limit that is refused is not written down.
@@ -125,12 +126,16 @@ class Run:
                 keeping.release()
             return await self._finish()
 
-    def _tell_of_a_kill(self) -> None:
+    def _look_back(self) -> None:
+        """What the process before left: how long it took, and what it was killed with."""
         before = None if self._fresh else Summary.read(self._folder.summary)
+        if before is not None:
+            self._elapsed_before_s = before.elapsed_s + before.elapsed_before_s
         if before is not None and before.exit_status is None and before.in_flight:
             self._say(
-                f"The process before was killed with about {before.in_flight:,} replies on their "
-                f"way; they may be billed, and their rows are asked again."
+                f"The process before was killed with about "
+                f"{counted(before.in_flight, 'reply')} on the way; what it would have "
+                f"answered may be billed, and is asked again."
             )
 
     @contextmanager
@@ -149,7 +154,8 @@ class Run:
         else:
             given_up = self._course.asking.in_flight
             if given_up:
-                self._say(f"Giving up {given_up:,} replies on their way; they may be billed.")
+                replies = counted(given_up, "reply")
+                self._say(f"Giving up {replies} on the way; the provider may bill that.")
             self._course.stop_now()
 
     def _limit_reached(self, reason: BudgetReached) -> None:
@@ -180,7 +186,7 @@ class Run:
         )
 
     async def _work(self, keeping: Keeping, client: Client, spending: Spending) -> None:
-        fill, columns = self._filling(keeping)
+        fill, columns = filling(self.flight, self._retry, keeping.replaced)
         course = Course(
             self.flight,
             keeping,
@@ -196,7 +202,7 @@ class Run:
         deadline = self.flight.job.limits.deadline
         async with together() as beside:
             others = [
-                beside.create_task(self._watch(course)),
+                beside.create_task(self._beats(course).go()),
                 beside.create_task(self._hash()),
             ]
             if deadline is not None:
@@ -208,19 +214,17 @@ class Run:
                 for task in others:
                     task.cancel()
 
-    def _filling(self, keeping: Keeping) -> tuple[Callable[[Row], Request], frozenset[str]]:
-        """How rows become requests: those asked again may have settings of their own."""
-        usual, id_column = self.flight.template, self._run.job.id_column
-        columns = usual.columns | ({id_column} if id_column is not None else frozenset())
-        if self._retry is None or self._retry.job is None:
-            return usual.fill, columns
-        again = self.flight.template_for(self._retry.job)
-
-        def fill(row: Row) -> Request:
-            template = again if row.index in keeping.replaced else usual
-            return template.fill(row)
-
-        return fill, columns | again.columns
+    def _beats(self, course: Course) -> Beats:
+        assert self._controlled is not None  # noqa: S101 - set before the course begins
+        assert self._progress is not None  # noqa: S101 - likewise
+        return Beats(
+            self._folder,
+            course,
+            progress=self._progress,
+            controlled=self._controlled,
+            sharing=self._sharing,
+            snapshot=self.snapshot,
+        )
 
     def _counted(self) -> None:
         """After each group of results: have more rows failed than the user allows?"""
@@ -257,30 +261,6 @@ class Run:
             return len(self._run.pilot)
         return self.flight.rows if self._course is None else self._course.rows
 
-    async def _watch(self, course: Course) -> None:
-        """At each beat: what changes from outside; now and then the counts for `status`."""
-        assert self._progress is not None  # noqa: S101 - set before the course begins
-        beat = 0
-        while True:
-            if beat % _SUMMARY_EVERY == 0:
-                self.snapshot().write(self._folder.summary)
-                self._progress.mark()
-            if beat % _MEASURE_EVERY == 0:
-                self._progress.append_measure(self._folder.measures)
-            await asyncio.sleep(BEAT_S)
-            self._take_up(course)
-            await self._sharing.renew(course.lanes)
-            beat += 1
-
-    def _take_up(self, course: Course) -> None:
-        """What `penstock control` wants, noted in the measures and answered in the summary."""
-        assert self._controlled is not None  # noqa: S101 - set before the course begins
-        assert self._progress is not None  # noqa: S101 - likewise
-        news = self._controlled.look(course)
-        if news is not None:
-            self._progress.append_measure(self._folder.measures, control=news)
-            self.snapshot().write(self._folder.summary)
-
     async def _hash(self) -> None:
         """Note the dataset's hash in run.json, where it is not yet known."""
         dataset = self.flight.dataset
@@ -295,8 +275,11 @@ class Run:
         return None if self._progress is None else self._progress.rates()
 
     def left_s(self) -> float | None:
-        """How long the rest will take at this pace; None while unknown."""
-        return None if self._progress is None else self._progress.left_s(self.snapshot().pending)
+        """How long the rest will take at this pace; None while unknown, as in a pause."""
+        now = self.snapshot()
+        if self._progress is None or now.state != "running":
+            return None
+        return self._progress.left_s(now.pending)
 
     def snapshot(self) -> Summary:
         """Where the run stands now."""
@@ -317,6 +300,7 @@ class Run:
             tally=tally,
             superseded=self._run.superseded_total(),
             elapsed_s=progress.elapsed_s if progress else 0.0,
+            elapsed_before_s=self._elapsed_before_s,
             rehearsal=self.rehearsal,
             pilot=self.pilot,
             estimated=self._estimated(),

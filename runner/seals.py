@@ -17,6 +17,7 @@ from __future__ import annotations
 from contextlib import suppress
 from typing import TYPE_CHECKING
 
+from runner.counted import counted
 from runner.damage import Damage
 from runner.durable import (
     faults,
@@ -289,7 +290,7 @@ def _problem(path: Path, size: int, sha256: str | None) -> str | None:
     try:
         found = path.stat().st_size
         if found != size:
-            return f"has {found:,} bytes and should have {size:,}"
+            return f"has {counted(found, 'byte')} and should have {size:,}"
         if sha256 is not None and sha256_of(path) != sha256:
             return "is damaged (its SHA-256 is not the one on record)"
     except FileNotFoundError:

@@ -7,10 +7,12 @@ from typing import TYPE_CHECKING, Any
 
 from runner.account import Account
 from runner.budget import Budget
-from runner.errors import BudgetReached, JobError
+from runner.budget_history import check_history
+from runner.budget_limits import FLAGS, MONEY, TOKENS, limits_of, shown, worst_case_of
+from runner.counted import counted
+from runner.errors import BudgetReached
 from runner.lease import Lease
-from runner.losses import Losses, boundless
-from runner.notation import parse_money
+from runner.losses import Losses
 from runner.prices import to_amount
 from runner.tally import PICO, Tally
 from runner.worst_case import WorstCase
@@ -22,23 +24,6 @@ if TYPE_CHECKING:
     from runner.preflight import Preflight
     from runner.records import Request
     from runner.stake import Stake
-
-MONEY, TOKENS = 0, 1  # the kinds of account
-FLAGS = ("--max-cost", "--max-total-tokens")  # by kind
-
-
-def most_pico(max_cost: str) -> int:
-    """What --max-cost comes to, in 1e-12 of its currency."""
-    return int(parse_money(max_cost)[0] * PICO)
-
-
-def shown(amount: int, unit: str) -> str:
-    """An amount of an account for a person: `0.001200 USD`, `1,234 tokens`."""
-    if unit == "tokens":
-        return f"{amount:,} tokens"
-    money = to_amount(amount)
-    digits = 2 if money >= 100 else 4 if money >= 1 else 6
-    return f"{money:,.{digits}f} {unit}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,8 +63,7 @@ class Spending:
             history = Tally()
             history.merge(tally)
             history.merge(self._before)
-            _check_history(flight, history, self._lease)
-            _check_losses(flight, history, self._lease)
+            check_history(flight, history, self._lease)
             self._take_up(self._lease)
         accounts = [self._account(kind, unit, most) for kind, unit, most in limits_of(flight)]
         write = self._lease.cover if self._lease is not None else None
@@ -209,9 +193,10 @@ class Spending:
         if position.pending is None:
             text += f". How many rows are left is not known yet; {self.raise_to} goes on"
         else:
+            rows = counted(position.pending, "row")
             text += (
-                f". The {position.pending:,} rows left would take about {shown(more, unit)} more, "
-                f"at the mean so far: {self.raise_to} would do"
+                f". The {rows} left would take about {shown(more, unit)} more, at the mean so far: "
+                f"{self.raise_to} would do"
             )
         return text
 
@@ -224,59 +209,3 @@ def round_up(amount: int) -> int:
     """The next amount with two digits: 1,234 becomes 1,300."""
     step = int("1" + "0" * max(0, len(str(amount)) - 2))
     return -(-amount // step) * step
-
-
-def limits_of(flight: Preflight) -> list[tuple[int, str, int]]:
-    """Kind, unit and amount of each limit that is set."""
-    settings, limits = flight.job.limits, []
-    if settings.max_cost is not None:
-        assert flight.facts.price is not None  # noqa: S101 - `prepare` has refused it
-        limits.append((MONEY, flight.facts.price.currency, most_pico(settings.max_cost)))
-    if settings.max_total_tokens is not None:
-        limits.append((TOKENS, "tokens", settings.max_total_tokens))
-    return limits
-
-
-def worst_case_of(flight: Preflight) -> WorstCase:
-    """The bounds on a run's attempts."""
-    price, limited = flight.facts.price, flight.job.limits.max_cost is not None
-    currency = price.currency if price is not None and limited else None
-    return WorstCase(flight.facts_of, flight.parameters, currency=currency)
-
-
-def _check_history(flight: Preflight, tally: Tally, lease: Lease) -> None:
-    """Raise JobError where what the run cost before cannot be told in the budget's currency."""
-    if flight.job.limits.max_cost is None:
-        return
-    assert flight.facts.price is not None  # noqa: S101 - `prepare` has refused it
-    currency = flight.facts.price.currency
-    entry = lease.found(MONEY)
-    others = {unit for unit, pico in tally.costs_pico.items() if pico and unit != currency}
-    if entry is not None and entry.lost + entry.leased and entry.unit != currency:
-        others.add(entry.unit)
-    if others:
-        raise JobError(
-            f"--max-cost: this run has spent {', '.join(sorted(others))} before, and prices are in "
-            f"{currency} now; a budget holds in one currency. Go on in the old region, or use "
-            f"--max-total-tokens"
-        )
-    if tally.unpriced:
-        raise JobError(
-            f"--max-cost: {tally.unpriced:,} rows of this run were answered while their price was "
-            f"unknown, so nobody knows what has been spent. Use --max-total-tokens"
-        )
-
-
-def _check_losses(flight: Preflight, tally: Tally, lease: Lease) -> None:
-    """Raise JobError where attempts without a limit may have cost more than anyone can tell."""
-    for kind, _, _ in limits_of(flight):
-        count = boundless(lease, kind, tally.unmetered_attempts)
-        if count:
-            flag = FLAGS[kind]
-            raise JobError(
-                f"{flag}: {count:,} attempts of this run ended without a known bill while no such "
-                f"limit held, and the most that they may have cost is not known (no max_tokens, no "
-                f"known price, or {lease.path.name} is gone), so this one could not hold over the "
-                f"run's whole life. {flag} none goes on without a limit; for one, start a new run "
-                f"(-o) with the rows that have no answer yet"
-            )

@@ -72,6 +72,7 @@ def _counted(
         rows=rows,
         tally=Kept(folder, run).tally(),
         elapsed_s=told.elapsed_s if told else 0.0,
+        elapsed_before_s=told.elapsed_before_s if told else 0.0,
         rehearsal=run.rehearsal,
         superseded=run.superseded_total(),
         pilot=None if run.pilot is None else len(run.pilot),
@@ -91,7 +92,8 @@ def _counted(
 def pace_of(folder: RunFolder, summary: Summary) -> tuple[float, float | None] | None:
     """Requests per second as the run last measured them, and the seconds that the rest will take.
 
-    None where nothing was measured in the last minute, or no request had come back by then.
+    None where nothing was measured in the last minute, or no request had come back by then, and
+    while it is paused or the endpoint answers nobody.
     """
     try:
         with folder.measures.open("rb") as file:
@@ -102,10 +104,10 @@ def pace_of(folder: RunFolder, summary: Summary) -> tuple[float, float | None] |
         began = bool(last["requests"])
     except (OSError, StopIteration, ValueError, LookupError, TypeError):
         return None
-    if at < time.time() - 60 or not began:
+    if at < time.time() - 60 or not began or summary.state in {"paused", "waiting"}:
         return None
     tally = summary.tally
-    if summary.pending is None or not (tally.rows and per_second):
+    if summary.pending is None or summary.state != "running" or not (tally.rows and per_second):
         return per_second, None
     return per_second, summary.pending * max(1.0, tally.requests / tally.rows) / per_second
 

@@ -24,6 +24,7 @@ class Summary:
     rows: int | None  # rows in scope; None while the dataset has not been read to its end
     tally: Tally
     elapsed_s: float  # of this process
+    elapsed_before_s: float = 0.0  # of the processes before it
     stopped_by: str | None = None  # what ended it: the error's class in words
     stopped_at: float | None = None  # seconds since the epoch
     message: str | None = None
@@ -51,6 +52,7 @@ class Summary:
         """The documented keys of `--json`; the last ones only where there is something."""
         tally = self.tally
         more = {
+            "elapsed_before_s": round(self.elapsed_before_s, 3) or None,
             "pilot": self.pilot,
             "estimated": self.estimated,
             "budget": self.budget,
@@ -87,6 +89,7 @@ class Summary:
         data = {
             **self.to_json(),
             "exit_status": self.exit_status,
+            "elapsed_before_s": self.elapsed_before_s,
             "rehearsal": self.rehearsal,
             "pilot": self.pilot,
             "estimated": self.estimated,

@@ -77,10 +77,11 @@ class Pool:
         self.turns = [Turn(row, Attempts(), Bill("CROWN")) for row in self.rows]
         self.workers = workers
         self.tasks: list[asyncio.Task[None]] = []
+        self.lanes = Lanes(limits or Limits(None, None), throttling)
         self.asking = Asking(
             intake=self.intake,
             fill=fill,
-            lanes=Lanes(limits or Limits(None, None), throttling),
+            lanes=self.lanes,
             budget=None,
             health=self.health,
             client=self.client,

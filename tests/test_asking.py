@@ -16,6 +16,7 @@ from scripted_client import (
     broken_off,
     filtered,
     overloaded,
+    refused,
     reply,
     throttled,
     too_slow,
@@ -210,7 +211,7 @@ def test_whoever_is_admitted_when_the_run_stops_sends_nothing_and_is_settled() -
     assert len(pool.client.sent) == 4
     assert len(pool.results) == 4
     assert limits.open_admissions == []
-    assert len(limits.settled) == 4 + 20
+    assert len(limits.settled) == 4 + 1
 
 
 def test_cancelled_in_mid_send_everything_is_settled_and_what_was_kept_stays() -> None:
@@ -302,6 +303,88 @@ def test_retries_pay_the_limits_again() -> None:
     pool = on_fake_clock(work)
     assert len(pool.client.sent) == 200
     assert pool.client.sent[-1].at_s >= 200 / 5 - 1
+
+
+def some_fail_once(asked: Asked) -> Step:
+    return overloaded() if asked.row % 50 == 7 and asked.attempt == 1 else reply()
+
+
+def retries(pool: Pool, *, after_s: float = 0.0) -> list[tuple[float, float]]:
+    """When rows that failed at first were asked, and when again."""
+    firsts = {asked.row: asked.at_s for asked in pool.client.sent if asked.attempt == 1}
+    found = [(firsts[one.row], one.at_s) for one in pool.client.sent if one.attempt == 2]
+    return [(first_s, again_s) for first_s, again_s in found if first_s > after_s]
+
+
+LATENCY_S, LONGEST_FIRST_WAIT_S = 0.1, 2.0
+
+
+@pytest.mark.parametrize(("per_second", "workers"), [(0.5, 30), (8, 480), (60, 1000), (900, 1000)])
+def test_a_retry_that_is_due_waits_for_hardly_anyone_and_the_pace_is_kept(
+    per_second: float, workers: int
+) -> None:
+    rows = max(100, int(per_second * 20))
+
+    async def work() -> Pool:
+        pool = Pool(rows, some_fail_once, workers=workers, limits=Limits(Pace(per_second), None))
+        return await pool.run()
+
+    pool = on_fake_clock(work)
+    assert pool.errors == {None: rows}
+    waits = [again_s - first_s for first_s, again_s in retries(pool)]
+    assert len(waits) == len(range(7, rows, 50))
+    assert max(waits) <= LATENCY_S + LONGEST_FIRST_WAIT_S + max(0.5, 2.1 / per_second)
+    took_s = pool.client.sent[rows - 1].at_s
+    assert rows - 1 <= took_s * per_second <= (rows - 1) / 0.98
+
+
+def test_nor_does_it_where_tokens_are_what_everybody_waits_for() -> None:
+    async def work() -> Pool:
+        # 60 requests a minute by their tokens, and 50 a second by the pace.
+        limits = Limits(Pace(50), TokenBudget(60 * REPLY_TOKENS))
+        return await Pool(300, some_fail_once, workers=1000, limits=limits).run()
+
+    pool = on_fake_clock(work)
+    assert pool.errors == {None: 300}
+    for first_s, again_s in retries(pool):
+        due_s = first_s + LATENCY_S + LONGEST_FIRST_WAIT_S
+        assert sum(due_s < one.at_s < again_s for one in pool.client.sent) <= 3
+
+
+def test_an_outage_leaves_no_line_behind_it() -> None:
+    def script(asked: Asked) -> Step:
+        if 5 < asked.at_s < 60:
+            return refused()
+        return some_fail_once(asked)
+
+    async def work() -> Pool:
+        return await Pool(2000, script, workers=1000, limits=Limits(Pace(20), None)).run()
+
+    pool = on_fake_clock(work)
+    assert pool.errors == {None: 2000}
+    # No row was held back that had not been asked, but for the one or two that probed.
+    assert len({asked.row for asked in pool.client.sent if 7 < asked.at_s < 60}) < 30
+    waits = [again_s - first_s for first_s, again_s in retries(pool, after_s=65)]
+    assert max(waits) <= LATENCY_S + LONGEST_FIRST_WAIT_S + 0.5
+
+
+def test_a_pace_that_is_raised_or_lifted_finds_its_workers() -> None:
+    async def work() -> Pool:
+        pool = Pool(3000, lambda _: reply(), workers=500, limits=Limits(Pace(1), None))
+        pool.start()
+        await asyncio.sleep(10.05)
+        pool.lanes.set_pace(1000)
+        await asyncio.sleep(1)
+        pool.lanes.set_pace(None)
+        await pool.all_read()
+        await pool.end()
+        return pool
+
+    pool = on_fake_clock(work)
+    sent_s = [asked.at_s for asked in pool.client.sent]
+    assert sum(10.05 < at_s <= 11.05 for at_s in sent_s) > 950
+    assert pool.client.most_in_flight == 500
+    assert sent_s[-1] < 12
 
 
 def test_what_may_be_billed_is_noted_before_the_row_is_asked_again() -> None:

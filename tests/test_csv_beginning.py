@@ -111,3 +111,18 @@ def test_a_compressed_file_cut_short_is_refused(tmp_path: Path) -> None:
     whole = gzip.compress(("n\n" + "\n".join(map(str, numbers))).encode())
     refused(tmp_path / "x.csv.gz", whole[: len(whole) // 2], r"x\.csv\.gz cannot be read: Trunc")
     refused(tmp_path / "x.csv.gz", b"n\n1\n", r"x\.csv\.gz cannot be read")
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_of_what_is_no_text_the_beginning_is_shown_with_its_bytes_made_visible(
+    tmp_path: Path, seed: int
+) -> None:
+    path = tmp_path / "x.csv"
+    path.write_bytes(b"\x7fELF\0\x1b[31m\r" + random.Random(seed).randbytes(5000))
+    with pytest.raises(DatasetError) as caught:
+        open_dataset([str(path)])
+    text = str(caught.value)
+    assert r"\x7fELF\x00\x1b[31m" in text
+    assert "It holds no text. Name it after what it is" in text
+    assert all(char.isprintable() or char == "\n" for char in text)
+    assert len(text) < 700

@@ -18,8 +18,8 @@ LAYERS: dict[str, tuple[frozenset[str], ...]] = {
     "runner": tuple(
         frozenset(line.split())
         for line in (
-            "records event_loop together notation simulated_clock damage hashed_file matching",
-            "errors account",
+            "records event_loop together notation counted simulated_clock hashed_file matching",
+            "errors account damage wrong_settings",
             "job tally durable stake",
             "providers sizing bill budget part_files lock seal_record chat_completion",
             (
@@ -28,11 +28,11 @@ LAYERS: dict[str, tuple[frozenset[str], ...]] = {
                 "lease deadline crew binding"
             ),
             "row_ids",
-            "folder blocks pilot worst_case sealing",
-            "drift kept reading earlier room",
+            "folder blocks pilot worst_case sealing endpoint_prices",
+            "drift kept reading earlier room job_checks",
             "losses side_by_side preflight conclusion for_excel",
-            "export shown checked status compared",
-            "dry_run estimate plan rebuilding",
+            "export shown checked status compared budget_limits filling",
+            "dry_run estimate plan rebuilding budget_history",
             "switch",
             "setbacks keeping connection sharing spending control lanes expected",
             "asking budget_notes",
@@ -40,6 +40,7 @@ LAYERS: dict[str, tuple[frozenset[str], ...]] = {
             "unkept rehearsed",
             "rehearsal_watch",
             "controlled",
+            "beats",
             "handing running rehearsal",
             "begin going_on",
             "__init__",
@@ -100,6 +101,7 @@ PUBLIC_NAMES: list[str] = [
     "budget_notes",
     "chat_completion",
     "check_endpoint",
+    "counted",
     "dry_run",
     "estimate",
     "export",

@@ -91,17 +91,21 @@ def test_what_is_no_duration_is_refused_with_the_way_to_write_one(written: str) 
 @pytest.mark.parametrize(
     ("settings", "told"),
     [
-        ({"promt": "x"}, "promt: there is no such setting; see docs/job-file.md"),
-        ({"limits": {"qps": 0}}, "limits.qps: Input should be greater than 0"),
-        ({"limits": {"qsp": 1}}, "limits.qsp: there is no such setting"),
+        ({"promt": "x"}, "promt: there is no such setting; did you mean prompt?"),
+        ({"limits": {"qps": 0}}, "limits.qps: it must be above 0 (flag: --qps)"),
+        ({"limits": {"qsp": 1}}, "limits.qsp: there is no such setting; did you mean limits.qps?"),
+        ({"tpm": 1}, "tpm: there is no such setting here; it stands in the table limits"),
+        ({"limits": {"first": 1}}, "no such setting here; it stands in no table"),
+        ({"shuffle": 1}, "There are: prompt, "),
+        ({"limits": {"max_failed": "150%"}}, "neither a number of rows (20) nor a share"),
         ({"limits": {"drain_s": "soon"}}, "limits.drain_s: 'soon' is no duration"),
         ({"limits": {"max_failed": "some"}}, "neither a number of rows (20) nor a share (1.5%)"),
         ({"limits": {"max_attempts": 0}}, "limits.max_attempts"),
         ({"csv_delimiter": ";;"}, "';;' is no delimiter; give one character, or 'tab'"),
         ({"base_url": "example.com/v1"}, "'example.com/v1' is no address; it looks like https://"),
         ({"base_url": "https://example.com/v1?key=1"}, "is no address"),
-        ({"format": "xlsx"}, "format: Input should be 'parquet', 'csv' or 'jsonl'"),
-        ({"first": 0}, "first: Input should be greater than or equal to 1"),
+        ({"format": "xlsx"}, "format: 'xlsx' is none of 'parquet', 'csv' or 'jsonl'"),
+        ({"first": 0}, "first: it must be 1 or more"),
     ],
 )
 def test_a_flaw_is_told_with_its_key_and_what_to_do(settings: dict[str, Any], told: str) -> None:

@@ -150,7 +150,7 @@ def test_ctrl_c_lets_replies_land_and_a_resume_finishes(tmp_path: Path) -> None:
             process.send_signal(signal.SIGINT)
             _, err = process.communicate()
         assert process.returncode == 130
-        assert "replies are on their way" in err
+        assert "replies are on the way" in err
         assert err.splitlines()[-1].split(maxsplit=1) == ["next", "penstock resume answers.csv"]
         kept = len(journalled_rows(run) | sealed_rows(run))
         assert len((tmp_path / "answers.csv").read_text("utf-8").splitlines()) > kept

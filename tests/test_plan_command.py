@@ -86,9 +86,9 @@ def test_a_changed_dataset_is_told_row_by_row(
     pq.write_table(table.set_column(1, "text", pa.array(texts)), run.data)
     out = run_here(capsys, "plan", "run").out
     assert "  reused    4 rows: 3 succeeded, 1 failed\n" in out
-    assert "  changed   1 rows: 1 by their input\n" in out, "known by its id"
+    assert "  changed   1 row: 1 by the input\n" in out, "known by its id"
     assert "  new       8 rows without an answer\n" in out
-    assert "  gone      1 answers whose rows are not there any more\n" in out
+    assert "  gone      1 answer whose row is not there any more\n" in out
     assert next_of(out)[-1] == "--accept-changes"
 
 

@@ -6,9 +6,10 @@ from typing import TYPE_CHECKING, Any
 import orjson
 import pytest
 
+from runner.endpoint_prices import Prices
 from runner.errors import FailsRow, JobError
 from runner.job import Job
-from runner.preflight import Preflight, Prices, prepare
+from runner.preflight import Preflight, prepare
 from runner.records import Request, Row, Usage
 
 if TYPE_CHECKING:
@@ -50,6 +51,20 @@ def test_what_only_model_studio_refuses_passes_elsewhere(tmp_path: Path) -> None
     assert "top_k" in flight.notes[0]
     with pytest.raises(JobError, match="temperature: 3"):
         prepared(tmp_path, params=params, base_url="https://x.ap-southeast-1.maas.aliyuncs.com/v1")
+    # A proxy, of which the user has said what stands behind it.
+    with pytest.raises(JobError, match="temperature: 3"):
+        prepared(tmp_path, params=params, base_url="http://127.0.0.1:1/v1", region="beijing")
+    behind = prepared(tmp_path, base_url="http://127.0.0.1:1/v1", region="beijing")
+    assert behind.dashscope
+    assert behind.limits.per_second == 2
+
+
+@pytest.mark.parametrize("params", [{}, {"max_tokens": 10}])
+def test_a_budget_in_another_currency_is_told_before_anything_else(
+    tmp_path: Path, params: dict[str, int]
+) -> None:
+    with pytest.raises(JobError, match=r"--max-cost 5 EUR: the prices of qwen-plus are in USD"):
+        prepared(tmp_path, params=params, limits={"max_cost": "5EUR"})
 
 
 def test_a_model_that_only_streams_is_streamed_and_refused_where_that_is_forbidden(

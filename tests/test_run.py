@@ -231,7 +231,7 @@ async def test_a_stop_lets_land_what_is_on_its_way_and_says_so(
         assert at.requests == 4
     assert len(t.basket.results) == 4
     assert t.course.reason is reason
-    assert t.said == ["Stopping: 4 replies are on their way; waiting up to 30 s for them."]
+    assert t.said == ["Stopping: 4 replies are on the way; waiting for up to 30 s."]
 
 
 @pytest.mark.parametrize("how", ["asked twice", "waited long enough"])

@@ -88,8 +88,10 @@ async def test_a_stopped_run_says_how_to_go_on_and_goes_on(
         assert 2 <= summary.tally.rows == sent < ROWS, "replies on their way still count"
         assert (summary.state, summary.exit_status) == ("interrupted", 130)
         assert summary.next == f"penstock resume {tmp_path}/run"
+        first_s = summary.elapsed_s
         summary = await go_on(str(tmp_path / "run")).go()
         assert (summary.exit_status, at.requests) == (0, ROWS - sent)
+        assert summary.elapsed_before_s == pytest.approx(first_s, abs=0.001)
     assert_complete(tmp_path / "run")
 
 

@@ -106,7 +106,10 @@ def test_a_repeated_body_draws_anew() -> None:
     [
         ("rule = 3", "nothing but [[rule]] tables"),
         ("[[rule]]\nanwser = 'html'", "rule 1: there is no key 'anwser'"),
-        ("[[rule]]\nanswer = 'htlm'", "rule 1: there is no error called 'htlm'; try html"),
+        (
+            "[[rule]]\nanswer = 'htlm'",
+            "no error called 'htlm'; did you mean html?",
+        ),
         ("[[rule]]\ncontains = 'x'", "rule 1: say what it answers"),
         ("[[rule]]\ncontains = 3\nanswer = 'html'", "contains = 3 has the wrong type"),
         ("[[rule]]\nmatches = '('\nanswer = 'html'", "no regular expression"),

@@ -60,6 +60,7 @@ def test_a_status_means_a_line_of_that_status(status: int) -> None:
 
 def test_an_unknown_name_is_answered_with_near_ones() -> None:
     with pytest.raises(
-        JobError, match="--errors: there is no error called 'limit_request'; try limit_requests"
+        JobError,
+        match="--errors: there is no error called 'limit_request'; did you mean limit_req",
     ):
         line_named("limit_request", where="--errors")

@@ -7,13 +7,14 @@ import pytest
 from small_runs import write_csv
 from some_results import some_result
 
+from runner.budget_limits import shown
 from runner.budget_notes import budget_notes
 from runner.errors import BudgetReached, JobError
 from runner.job import Job
 from runner.lease import Entry
 from runner.preflight import Preflight, prepare
 from runner.records import Request
-from runner.spending import Position, Spending, round_up, shown
+from runner.spending import Position, Spending, round_up
 from runner.tally import PICO, Tally
 
 if TYPE_CHECKING:
@@ -99,7 +100,7 @@ def test_a_lease_is_taken_up_without_a_budget_too(tmp_path: Path) -> None:
 def test_rows_that_were_answered_at_an_unknown_price_are_no_zero(tmp_path: Path) -> None:
     before = Tally()
     before.add(some_result(0, cost=None, currency=None))
-    with pytest.raises(JobError, match="1 rows of this run were answered while their price was"):
+    with pytest.raises(JobError, match="1 row of this run got an answer while the price was"):
         Opened(tmp_path, before, max_cost="1")
     Opened(tmp_path, before, max_total_tokens=1000)
 

@@ -120,6 +120,9 @@ def test_the_pace_is_the_last_whole_measure_and_the_rest_is_reckoned_from_it(run
     run.folder.measures.write_bytes(b"\n".join(map(orjson.dumps, (old, line))) + b'\n{"at":')
     # 8 rows are left, each takes 2 requests, and 2 requests go a second
     assert pace_of(run.folder, found) == (2.0, 8.0)
+    for state, pace in (("draining", (2.0, None)), ("paused", None), ("waiting", None)):
+        found.state = state
+        assert pace_of(run.folder, found) == pace, "nobody knows when it goes on"
 
 
 def test_runs_are_found_three_levels_down_and_not_inside_each_other(tmp_path: Path) -> None:

@@ -25,6 +25,9 @@ MAX_LINE_BYTES = 64 << 20  # of a row in a text file; no provider takes a reques
 SAMPLE_BYTES = 1 << 20  # of a text file: flaws within it are refused before anything is sent
 SAMPLE_BYTES_LATER = 1 << 16  # of each further file of the dataset
 _SHOWN_CHARS = 2000  # of a raw line in an error message
+# More than this share of the first characters being no text, the file is none.
+_BINARY_SHARE = 0.2
+_BINARY_CHARS = 60
 
 RecordT = TypeVar("RecordT", bound="tuple[Any, str | bytes, int]")
 
@@ -149,12 +152,29 @@ def record_batch(arrays: list[pa.Array[Any]], schema: pa.Schema, rows: int) -> p
 
 
 def shown(raw: str) -> str:
-    r"""A raw line for an error message: undecodable bytes as \xff, cut to 2,000 characters."""
+    r"""A raw line for an error message: bytes that are no text as \xff, cut to 2,000 characters.
+
+    Of what is no text at all, such as a picture called .csv, the beginning is enough.
+    """
     text = raw.rstrip("\r\n")
-    cut = text if len(text) <= _SHOWN_CHARS else text[:_SHOWN_CHARS]
-    # an undecodable byte was read as the surrogate U+DC00 + byte
-    cut = "".join(f"\\x{ord(c) - 0xDC00:02x}" if "\udc00" <= c <= "\udcff" else c for c in cut)
-    return cut if len(text) <= _SHOWN_CHARS else f"{cut}… ({len(text):,} characters in all)"
+    most = _SHOWN_CHARS
+    head = text[:_BINARY_CHARS]
+    if sum(map(_is_binary, head)) > len(head) * _BINARY_SHARE:
+        most = _BINARY_CHARS
+    cut = "".join(map(_visible, text[:most]))
+    return cut if len(text) <= most else f"{cut}… ({len(text):,} characters in all)"
+
+
+def _is_binary(char: str) -> bool:
+    return not char.isprintable() and char not in "\t\n"
+
+
+def _visible(char: str) -> str:
+    if not _is_binary(char):
+        return char
+    # An undecodable byte was read as the surrogate U+DC00 + byte.
+    code = ord(char) - 0xDC00 if "\udc00" <= char <= "\udcff" else ord(char)
+    return f"\\x{code:02x}"
 
 
 def read_text(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from runner.counted import counted
 from runner.dataset.batches import SAMPLE_BYTES, shown
 from runner.dataset.encoding_guess import decoded, guess_encoding
 from runner.dataset.sources import told
@@ -41,7 +42,10 @@ def read_beginning(
             if size >= sample_bytes:
                 break
     if flaws:
-        more = f" ({len(flaws) - 1:,} more such lines follow soon)" if len(flaws) > 1 else ""
+        more = ""
+        if len(flaws) > 1:
+            follow = counted(len(flaws) - 1, "more such line follows", "more such lines follow")
+            more = f" ({follow} soon)"
         advice = "Repair it, or see --csv-delimiter."
         if undecodable:
             advice = _encoding_advice(source, csv_format, undecodable, foreign)
@@ -104,6 +108,8 @@ def _encoding_advice(source: Source, csv_format: CsvFormat, undecodable: int, fo
     with source.open_bytes() as file:
         data = file.read(SAMPLE_BYTES)
     guess = guess_encoding(data, but=csv_format.encoding)
+    if guess is None and b"\0" in data:
+        return "It holds no text. Name it after what it is (.parquet), or save it as CSV in UTF-8."
     if guess is None:
         return "Save the file as UTF-8, or name its encoding with --csv-encoding."
     text = decoded(data, guess) or ""

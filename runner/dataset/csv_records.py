@@ -10,6 +10,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, TextIO
 
+from runner.counted import counted
 from runner.dataset.batches import MAX_LINE_BYTES, shown
 from runner.dataset.sources import told
 from runner.errors import DatasetError
@@ -195,7 +196,7 @@ class CsvRecords:
 
 
 def _fields(count: int) -> str:
-    return f"{count:,} field" + ("s" if count != 1 else "")
+    return counted(count, "field")
 
 
 def _bytes_as_surrogates(error: UnicodeError) -> tuple[str, int]:

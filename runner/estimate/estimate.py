@@ -11,6 +11,7 @@ import sys
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
+from runner.counted import counted
 from runner.errors import JobError
 from runner.estimate.counting import Plan, count_prompts
 from runner.estimate.measured import LEAST, differences, measure
@@ -91,7 +92,7 @@ def estimate(
                 f"--pilot 100 asks for some"
             )
         assumptions = replace(assumptions, measured=measured)
-    place = None if looked_at.is_whole else f"{census.rows:,} rows, spread evenly"
+    place = None if looked_at.is_whole else f"{counted(census.rows, 'row')}, spread evenly"
     found = sum_up(flight, census, looked_at, views, assumptions, place=place)
     return found if seen is None else replace(found, double_ids=seen.doubles())
 

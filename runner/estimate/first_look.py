@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from runner.counted import counted
 from runner.estimate.own_price import own_price
 from runner.estimate.prompt_census import Census, Counting, by_bytes
 from runner.estimate.row_sample import Sample, spread_cheaply
@@ -65,7 +66,7 @@ def first_look(
     assumptions = Assumptions(price=own_price(price_input, price_output, flight))
     return sum_up(
         flight, census, Sample(census.rows, left), [view], assumptions,
-        place=f"{census.rows:,} rows: {place}", rows_exact=is_exact,
+        place=f"{counted(census.rows, 'row')}: {place}", rows_exact=is_exact,
     )  # fmt: skip
 
 

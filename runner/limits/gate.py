@@ -16,6 +16,8 @@ if TYPE_CHECKING:
     from runner.limits.token_budget import Reservation
     from runner.records import Part, Request, Usage
 
+_TOKENS_LINE = 2  # the head of the line, and whoever takes its place at once
+
 
 class Admission:
     """Leave to send one attempt. Made by `admit`, given back to `settle`."""
@@ -68,6 +70,12 @@ class Limits:
             if pace is self.pace and tokens is self.tokens:
                 return admission
             self.settle(admission, None)  # other limits hold by now: wait for those
+
+    def has_short_line(self) -> bool:
+        """Whether who comes now waits for few others."""
+        if self.pace is not None and not self.pace.has_short_line():
+            return False
+        return self.tokens is None or self.tokens.waiting < _TOKENS_LINE
 
     def settle(self, admission: Admission, usage: Usage | None, *, unknown: bool = False) -> None:
         """Account for an attempt that has ended, answered or not.

@@ -33,6 +33,8 @@ _WINDOW = 1.005
 # Event loops tell time by the millisecond: a timer for sooner than that would spin until it comes.
 _FINEST_TIMER_S = 0.001
 _ROUNDING = 1e-6  # of a step: the slot after a slot must not be rounded up to the one after that
+# What a line holds that is long enough: neither a stalled loop nor a slow reader empties it.
+_LINE_S = 0.25
 RAMP_FROM = 0.1  # a pace nobody asked for starts at this share and reaches all of it in RAMP_S
 RAMP_S = 60.0
 WHOLE: Final = Part()  # of a limit that nobody else takes from
@@ -88,6 +90,11 @@ class Pace:
     def waiting(self) -> int:
         """How many requests wait for their slot."""
         return len(self._waiters)
+
+    def has_short_line(self) -> bool:
+        """Whether the line is gone within a moment: who comes later should not find a long one."""
+        line = len(self._waiters)
+        return line == 0 or line < self.share * _LINE_S / self._step_s
 
     @property
     def share(self) -> float:

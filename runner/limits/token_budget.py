@@ -64,6 +64,7 @@ class TokenBudget:
         self._set_size(per_minute, WHOLE)
         self._refund = 0.0  # reserved and not taken, off the next acquire; negative: a debt
         self._line = asyncio.Lock()
+        self._waiting = 0  # in line, its head included
         self._patience: asyncio.Timeout | None = None  # of the one at the head of the line
         self._granted_s = float("-inf")  # the last one
         self._expectation = Expectation()
@@ -99,15 +100,19 @@ class TokenBudget:
 
     async def reserve(self, guess: int) -> Reservation:
         """Set aside what a request of about `guess` input tokens will take, once that fits."""
-        async with self._line:
-            # Above the allowance it would never fit; the provider has the last word on it.
-            tokens = min(self._expectation.tokens(guess), max(1, int(self._allowed)))
-            if not self._opened:
-                await self._wait_at_the_head(guess, tokens)
-            self._granted_s = self._loop.time()
-            self._reserved_tokens += tokens
-            self._out += 1
-            return Reservation(tokens, guess, self._granted_s, self)
+        self._waiting += 1
+        try:
+            async with self._line:
+                # Above the allowance it would never fit; the provider has the last word on it.
+                tokens = min(self._expectation.tokens(guess), max(1, int(self._allowed)))
+                if not self._opened:
+                    await self._wait_at_the_head(guess, tokens)
+                self._granted_s = self._loop.time()
+                self._reserved_tokens += tokens
+                self._out += 1
+                return Reservation(tokens, guess, self._granted_s, self)
+        finally:
+            self._waiting -= 1
 
     async def _wait_at_the_head(self, guess: int, tokens: int) -> None:
         try:
@@ -171,9 +176,9 @@ class TokenBudget:
         return min((at_s for at_s in moments_s if now_s < at_s < math.inf), default=None)
 
     @property
-    def waiting(self) -> bool:
-        """Whether requests wait for tokens."""
-        return self._line.locked()
+    def waiting(self) -> int:
+        """How many requests wait for tokens."""
+        return self._waiting
 
     def settle(self, reservation: Reservation, usage: Usage | None, *, unknown: bool) -> None:
         """Put what the attempt really took in the place of its reservation.

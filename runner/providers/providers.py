@@ -83,8 +83,9 @@ class Providers:
     def endpoint(self, job: Job) -> Endpoint:
         """Where the job's requests go.
 
-        Beside a `base_url` of the user's own, `region` only says whose prices hold. Raises JobError
-        for a provider or region that does not exist, and for a missing address.
+        Beside a `base_url` of the user's own, `region` says what the address leads to: its prices
+        and parameter rules hold then, and its limits do not. Raises
+        JobError for a provider or region that does not exist, and for a missing address.
         """
         table = self._table(job.provider)
         usual_env: str = table.get("api_key_env", "OPENAI_API_KEY")

@@ -57,6 +57,10 @@ def line_named(name: str, *, where: str) -> Line:
     lines = error_lines()
     found = lines.get(_table()["by_status"].get(name, name.lower()))
     if found is None:
-        near = get_close_matches(name.lower(), lines, n=3) or sorted(lines)
-        raise JobError(f"{where}: there is no error called '{name}'; try {', '.join(near)}")
+        near = ", ".join(get_close_matches(name.lower(), lines, n=3))
+        meant = f"; did you mean {near}?" if near else "."
+        raise JobError(
+            f"{where}: there is no error called '{name}'{meant} `penstock simulate --list-errors` "
+            f"prints all"
+        )
     return found
