@@ -81,11 +81,15 @@ class SeenIds:
         table = pa.table({"id": ids, "row": pa.array(range(rows), pa.int64())})
         # Arrow sorts them without an object a row.
         ordered = table.sort_by([("id", "ascending"), ("row", "ascending")]).combine_chunks()
-        packed, places = (
-            ordered[name].chunk(0).buffers()[1].to_pybytes() for name in ("id", "row")
-        )
+        batch = ordered.to_batches()[0]
+        packed, places = (_bytes_of(batch.column(name)) for name in ("id", "row"))
         for at, row in enumerate(array("q", places)):
             yield packed[at * ID_BYTES : (at + 1) * ID_BYTES], row
+
+
+def _bytes_of(values: pa.Array[Any]) -> bytes:
+    buffer = values.buffers()[1]
+    return b"" if buffer is None else buffer.to_pybytes()
 
 
 def noting_ids(
