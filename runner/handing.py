@@ -67,7 +67,8 @@ async def stream(
     """Ask for every row of the dataset and yield results in the order in which they come.
 
     Nothing is kept on disk: what the caller drops has to be paid for again. Raises JobError and
-    DatasetError before anything is sent, and StopsRun when the provider stops the run.
+    DatasetError before anything is sent, and StopsRun when the provider stops the run or a limit
+    of the job's does: money, tokens, failures, the deadline.
     """
     flight = prepare(job, paths, providers_file=providers_file)
     key = None if rehearsal else flight.read_key()

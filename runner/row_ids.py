@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
+from array import array
 from dataclasses import dataclass, replace
 from hashlib import blake2b
 from typing import TYPE_CHECKING, Any
 
 import pyarrow as pa
-import pyarrow.compute as pc
 
 from runner.part_files import json_text
 
@@ -64,21 +64,32 @@ class SeenIds:
 
     def doubles(self) -> DoubleIds | None:
         """The rows with an id that an earlier one has; None where there are none."""
+        found: list[tuple[int, int]] = []  # rows and the earlier one beside each
+        before, earlier = NO_ID, -1
+        for one, row in self._ordered():
+            if one == before != NO_ID:
+                found.append((row, earlier))
+            before, earlier = one, row
+        if not found:
+            return None
+        return DoubleIds(self.column, len(found), *min(found))
+
+    def _ordered(self) -> Iterator[tuple[bytes, int]]:
+        """Ids and their rows, equal ones side by side and in order."""
         rows = len(self._packed) // ID_BYTES
         ids = pa.Array.from_buffers(pa.binary(ID_BYTES), rows, [None, pa.py_buffer(self._packed)])
-        order = pc.array_sort_indices(ids)  # stable: of equal ones the earlier row comes first
-        ordered = ids.take(order)
-        again = pc.and_(
-            pc.equal(ordered[1:], ordered[:-1]),
-            pc.not_equal(ordered[1:], pa.scalar(NO_ID, ids.type)),
-        )
-        later, earlier = order[1:].filter(again), order[:-1].filter(again)
-        if not len(later):
-            return None
-        first = pc.min(later).as_py()
-        return DoubleIds(
-            self.column, len(later), first, earlier[pc.index(later, first).as_py()].as_py()
-        )
+        table = pa.table({"id": ids, "row": pa.array(range(rows), pa.int64())})
+        # Arrow sorts them without an object a row.
+        ordered = table.sort_by([("id", "ascending"), ("row", "ascending")]).combine_chunks()
+        batch = ordered.to_batches()[0]
+        packed, places = (_bytes_of(batch.column(name)) for name in ("id", "row"))
+        for at, row in enumerate(array("q", places)):
+            yield packed[at * ID_BYTES : (at + 1) * ID_BYTES], row
+
+
+def _bytes_of(values: pa.Array[Any]) -> bytes:
+    buffer = values.buffers()[1]
+    return b"" if buffer is None else buffer.to_pybytes()
 
 
 def noting_ids(

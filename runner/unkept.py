@@ -36,7 +36,7 @@ class Unkept:
         It ends the course that this `belongs_to`, and so does the job's `max_failed`.
         """
         self._max_failed = flight.job.limits.max_failed
-        self._most_failed = failures_allowed(self._max_failed, flight.rows, otherwise=float("inf"))
+        self._allow(flight.rows)
         spending = Spending(
             flight,
             self._tally,
@@ -46,6 +46,9 @@ class Unkept:
         )
         self._spending = spending if spending.is_limited else None
         return self._spending
+
+    def _allow(self, rows: int | None) -> None:
+        self._most_failed = failures_allowed(self._max_failed, rows, otherwise=float("inf"))
 
     def belongs_to(self, course: Course) -> None:
         """Learn which course it is that a limit may stop."""
@@ -83,7 +86,8 @@ class Unkept:
         del row
 
     def end(self, rows: int) -> int:
-        """As many rows as were read."""
+        """As many rows as were read; only now a share of them means a number."""
+        self._allow(rows)
         return rows
 
     async def keep_bill(self, bill: Unfinished) -> None:

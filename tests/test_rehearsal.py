@@ -102,6 +102,9 @@ def test_rows_that_fail_unsent_stop_it_as_they_would_the_run(tmp_path: Path) -> 
     found = rehearsed(str(path), limits={"qps": 5, "max_failed": "3"})
     assert found.stopped == "4 rows have failed, more than --max-failed 3"
     assert found.rows < 20
+    share = rehearsed(str(path), limits={"qps": 5, "max_failed": "10%"})
+    assert share.stopped is not None
+    assert "more than --max-failed 10%" in share.stopped
 
 
 def test_the_deadline_is_that_of_the_simulated_clock(dataset: str) -> None:
