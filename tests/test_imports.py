@@ -27,14 +27,14 @@ LAYERS: dict[str, tuple[frozenset[str], ...]] = {
                 "simulator intake journal output seals progress summary asked_again throttling "
                 "lease deadline crew binding row_ids"
             ),
-            "folder blocks pilot worst_case sealing",
+            "folder blocks pilot worst_case sealing sink",
             "drift kept reading earlier room",
             "losses side_by_side preflight conclusion for_excel",
             "export shown checked status compared",
             "dry_run estimate plan rebuilding",
             "switch",
             "setbacks keeping connection sharing spending control lanes expected",
-            "asking budget_notes",
+            "asking feeding budget_notes",
             "run",
             "controlled",
             "handing running rehearsal",
