@@ -1,8 +1,13 @@
 """What does a run cost beside a bare client loop, in the same minutes on one machine?
 
-Absolute times say little on a shared machine, so every figure is a ratio: CPU seconds of the
-client process per 1,000 requests, and requests per second, whole way over bare loop, as the median
-of interleaved pairs with the least and the greatest beside it.
+Absolute times say little on a shared machine, so every figure is a ratio, whole way over bare loop,
+as the median of interleaved pairs with the least and the greatest beside it: CPU seconds of the
+client process (user and system, all its threads) and requests per second.
+
+Each program runs with few rows and with four times as many. "A row more" is the difference of the
+two by the difference of rows: what a long run costs, without start-up, opening connections, the
+least number of parts. "All" is the longer run by its rows, less nothing but the start: what the
+same program takes for one row (the bare loop: for none).
 """
 
 from __future__ import annotations
@@ -28,6 +33,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
 _HERE = Path(__file__).parent
+_FEWER = 4  # the shorter run has so many times fewer rows
 _QUESTION = "A question of the usual length, asked again and again. " * 11
 
 
@@ -41,9 +47,10 @@ class Cost:
 
 
 @contextmanager
-def server(latency_s: float, notes: Path | None = None) -> Iterator[str]:
-    """Its base URL; `notes` receives when each client first asked."""
-    more = [] if notes is None else [str(notes)]
+def server(latency_s: float, notes: Path | None = None, *, refusing: bool = False) -> Iterator[str]:
+    """Its base URL; `notes` and `refusing` as `server.py` tells it."""
+    more = [] if notes is None else ["--notes", str(notes)]
+    more += ["--refusing"] if refusing else []
     command = [sys.executable, str(_HERE / "server.py"), str(latency_s), *more]
     with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
         assert process.stdout is not None
@@ -81,8 +88,9 @@ def whole_way(
     ]  # fmt: skip
 
 
-def spread(values: list[float]) -> str:
-    return f"{statistics.median(values):.2f} ({min(values):.2f} to {max(values):.2f})"
+def spread(values: list[float], digits: int = 2) -> str:
+    middle, least, most = statistics.median(values), min(values), max(values)
+    return f"{middle:.{digits}f} ({least:.{digits}f} to {most:.{digits}f})"
 
 
 def start_of(commands: list[list[str]], folder: Path) -> Cost:
@@ -95,31 +103,102 @@ def start_of(commands: list[list[str]], folder: Path) -> Cost:
     )
 
 
+def write_dataset(folder: Path, rows: int) -> Path:
+    path = folder / f"{rows}.parquet"
+    if not path.exists():
+        texts = {"row_number": list(range(rows)), "text": [_QUESTION] * rows}
+        pq.write_table(pa.table(texts), path)
+    return path
+
+
 def compare(
     folder: Path, *, rows: int, workers: int, latency_s: float, pairs: int, stream: bool = False
 ) -> None:
-    dataset, first = folder / f"{rows}.parquet", folder / "first.parquet"
-    texts = pa.table({"row_number": list(range(rows)), "text": [_QUESTION] * rows})
-    pq.write_table(texts, dataset)
-    pq.write_table(texts.slice(0, 1), first)
-    cpu: list[float] = []
-    speed: list[float] = []
-    bare_ms: list[float] = []
+    """Print one line of the table of whole way and bare loop."""
+    sizes = (rows // _FEWER, rows)
+    more = sizes[1] - sizes[0]
+    cpu_more: list[float] = []
+    cpu_all: list[float] = []
+    speed_more: list[float] = []
+    speed_all: list[float] = []
+    bare_us: list[float] = []
+    own_us: list[float] = []
     with server(latency_s) as base_url, tempfile.TemporaryDirectory(dir=folder) as runs:
         url = f"{base_url}/chat/completions"
+        one_row = write_dataset(folder, 1)
         idle = start_of([bare_loop(url, 0, 1)] * 3, folder)
-        one = start_of([whole_way(base_url, first, 1, f"{runs}/one-{n}") for n in range(3)], folder)
+        one = start_of(
+            [whole_way(base_url, one_row, 1, f"{runs}/one-{n}") for n in range(3)], folder
+        )
         for pair in range(pairs):
-            bare = measure(bare_loop(url, rows, workers, stream=stream), folder)
-            run = f"{runs}/{pair}"
-            whole = measure(whole_way(base_url, dataset, workers, run, stream=stream), folder)
-            cpu.append((whole.cpu_s - one.cpu_s) / (bare.cpu_s - idle.cpu_s))
-            speed.append((bare.wall_s - idle.wall_s) / (whole.wall_s - one.wall_s))
-            bare_ms.append((bare.cpu_s - idle.cpu_s) / rows * 1e3)
+            bare: list[Cost] = []
+            whole: list[Cost] = []
+            for size in sizes:
+                bare.append(measure(bare_loop(url, size, workers, stream=stream), folder))
+                dataset, run = write_dataset(folder, size), f"{runs}/{pair}-{size}"
+                way = whole_way(base_url, dataset, workers, run, stream=stream)
+                whole.append(measure(way, folder))
+            own_us.append((whole[1].cpu_s - whole[0].cpu_s) / more * 1e6)
+            bare_us.append((bare[1].cpu_s - bare[0].cpu_s) / more * 1e6)
+            cpu_more.append(own_us[-1] / bare_us[-1])
+            cpu_all.append((whole[1].cpu_s - one.cpu_s) / (bare[1].cpu_s - idle.cpu_s))
+            wall_more = whole[1].wall_s - whole[0].wall_s
+            speed_more.append((bare[1].wall_s - bare[0].wall_s) / wall_more)
+            speed_all.append((bare[1].wall_s - idle.wall_s) / (whole[1].wall_s - one.wall_s))
     print(
         f"| {'streamed' if stream else 'plain'} | {rows:,} | {workers:,} | "
-        f"{latency_s * 1000:.0f} ms | {spread(cpu)} | {spread(speed)} | "
-        f"{statistics.median(bare_ms):.3f} |",
+        f"{latency_s * 1000:.0f} ms | {spread(cpu_more)} | {spread(cpu_all)} | "
+        f"{spread(speed_more)} | {spread(speed_all)} | "
+        f"{statistics.median(own_us):.0f} | {statistics.median(bare_us):.0f} |",
+        flush=True,
+    )
+
+
+def compare_retries(folder: Path, *, rows: int, pairs: int) -> None:
+    """Print what an attempt more costs where none and where half of them are refused."""
+    sizes = (rows // _FEWER, rows)
+    found: dict[bool, list[float]] = {False: [], True: []}
+    with (
+        server(0.0) as willing,
+        server(0.0, refusing=True) as refusing,
+        tempfile.TemporaryDirectory(dir=folder) as runs,
+    ):
+        for pair in range(pairs):
+            for refused, base_url in ((False, willing), (True, refusing)):
+                few, many = (
+                    measure(
+                        whole_way(
+                            base_url,
+                            write_dataset(folder, size),
+                            200,
+                            f"{runs}/{pair}-{refused}-{size}",
+                        ),
+                        folder,
+                    ).cpu_s
+                    for size in sizes
+                )
+                attempts = (sizes[1] - sizes[0]) * (2 if refused else 1)
+                found[refused].append((many - few) / attempts * 1e6)
+    ratios = [half / none for none, half in zip(found[False], found[True], strict=True)]
+    print("\n| refused | CPU us an attempt | none refused = 1 |\n|---|---|---|")
+    print(f"| none | {spread(found[False], 0)} | 1 |")
+    print(f"| half of all attempts | {spread(found[True], 0)} | {spread(ratios)} |", flush=True)
+
+
+def show_ceiling(folder: Path, *, rows: int) -> None:
+    """Print what the server itself can take: so much of one core does a request cost it."""
+    spent_s = []
+    for requests in (0, rows):
+        before = resource.getrusage(resource.RUSAGE_CHILDREN)
+        with server(0.0) as base_url:
+            loop = measure(bare_loop(f"{base_url}/chat/completions", requests, 200), folder)
+        after = resource.getrusage(resource.RUSAGE_CHILDREN)
+        all_s = after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
+        spent_s.append(all_s - loop.cpu_s)
+    a_request_s = (spent_s[1] - spent_s[0]) / rows
+    print(
+        f"\nThe server: {a_request_s * 1e6:.0f} us of CPU a request, that is "
+        f"{1 / a_request_s:,.0f} requests/s of one core.",
         flush=True,
     )
 
@@ -134,19 +213,21 @@ def main() -> None:
         f"{platform.machine()}; medians of {options.pairs} interleaved pairs, least to greatest\n"
     )
     print(
-        "| replies | rows | workers | latency | CPU, bare loop = 1 | throughput, likewise | ",
-        end="",
+        "| replies | rows | workers | latency | CPU, bare loop = 1: a row more | all | "
+        "throughput, likewise: rows more | all | CPU us a row more | bare loop |"
     )
-    print("bare loop, CPU ms a request |\n|---|---|---|---|---|---|---|", flush=True)
+    print("|---|---|---|---|---|---|---|---|---|---|", flush=True)
     rows, pairs = options.rows, options.pairs
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         compare(folder, rows=rows, workers=200, latency_s=0.0, pairs=pairs)
         compare(folder, rows=rows, workers=200, latency_s=0.05, pairs=pairs)
         compare(folder, rows=rows, workers=200, latency_s=0.0, pairs=pairs, stream=True)
-        compare(folder, rows=rows // 2, workers=10, latency_s=0.0, pairs=pairs)
-        compare(folder, rows=rows, workers=5000, latency_s=0.05, pairs=pairs)
+        compare(folder, rows=rows, workers=10, latency_s=0.0, pairs=pairs)
+        compare(folder, rows=rows * 2, workers=5000, latency_s=0.05, pairs=pairs)
         compare(folder, rows=rows * 5, workers=200, latency_s=0.0, pairs=max(1, pairs // 2))
+        compare_retries(folder, rows=rows, pairs=pairs)
+        show_ceiling(folder, rows=rows)
 
 
 if __name__ == "__main__":

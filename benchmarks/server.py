@@ -1,13 +1,15 @@
 """A server that is not the bottleneck: one fixed answer, plain or streamed, whatever is posted.
 
-Enough of HTTP/1.1 for a keep-alive client that sends Content-Length, and no more. With a second
-argument, a file, it appends there when it was first asked by each client: seconds since the epoch.
+Enough of HTTP/1.1 for a keep-alive client that sends Content-Length, and no more. `--notes FILE`:
+it appends there when it was first asked by each client, seconds since the epoch. `--refusing`:
+whatever is posted for the first time is throttled (429), so that half of all attempts fail and
+none fails twice.
 """
 
 from __future__ import annotations
 
+import argparse
 import asyncio
-import sys
 import time
 from pathlib import Path
 
@@ -33,6 +35,12 @@ _ANSWER = orjson.dumps(
 _REPLY = (
     b"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nx-request-id: 0\r\n"
     b"Content-Length: %d\r\n\r\n%b" % (len(_ANSWER), _ANSWER)
+)
+
+_TOO_FAST = orjson.dumps({"error": {"code": "limit_requests", "message": "Too many requests."}})
+_REFUSAL = (
+    b"HTTP/1.1 429 Too Many Requests\r\nContent-Type: application/json\r\nx-request-id: 0\r\n"
+    b"Content-Length: %d\r\n\r\n%b" % (len(_TOO_FAST), _TOO_FAST)
 )
 
 _HEAD = {"id": "chatcmpl-benchmark", "created": 1795500000, "model": "qwen-plus"}
@@ -80,9 +88,10 @@ class Guests:
 class Answering(asyncio.Protocol):
     """One connection: counts whole requests by their Content-Length and answers each."""
 
-    def __init__(self, latency_s: float, guests: Guests) -> None:
+    def __init__(self, latency_s: float, guests: Guests, asked: set[int] | None) -> None:
         self._latency_s = latency_s
         self._guests = guests
+        self._asked = asked  # bodies that have been refused and not come again; None: refuse none
         self._buffer = b""
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
@@ -107,26 +116,40 @@ class Answering(asyncio.Protocol):
             if len(self._buffer) < end + 4 + size:
                 return
             body, self._buffer = self._buffer[: end + 4 + size], self._buffer[end + 4 + size :]
-            answer = _STREAM if b'"stream":true' in body else _REPLY
+            answer = self._answer_to(body)
             if self._latency_s:
                 asyncio.get_running_loop().call_later(self._latency_s, self._answer, answer)
             else:
                 self._answer(answer)
+
+    def _answer_to(self, body: bytes) -> bytes:
+        if self._asked is not None:
+            asked = hash(body)
+            if asked not in self._asked:
+                self._asked.add(asked)
+                return _REFUSAL
+            self._asked.remove(asked)
+        return _STREAM if b'"stream":true' in body else _REPLY
 
     def _answer(self, answer: bytes) -> None:
         if not self._transport.is_closing():
             self._transport.write(answer)  # type: ignore[attr-defined]
 
 
-async def main(latency_s: float, notes: Path | None) -> None:
+async def main(latency_s: float, notes: Path | None, *, refusing: bool) -> None:
     loop, guests = asyncio.get_running_loop(), Guests(notes)
+    asked: set[int] | None = set() if refusing else None
     server = await loop.create_server(
-        lambda: Answering(latency_s, guests), "127.0.0.1", 0, backlog=4096
+        lambda: Answering(latency_s, guests, asked), "127.0.0.1", 0, backlog=4096
     )
     print(server.sockets[0].getsockname()[1], flush=True)
     await server.serve_forever()
 
 
 if __name__ == "__main__":
-    given = sys.argv[1:]
-    uvloop.run(main(float(given[0]) if given else 0.0, Path(given[1]) if given[1:] else None))
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("latency_s", type=float, nargs="?", default=0.0)
+    parser.add_argument("--notes", type=Path)
+    parser.add_argument("--refusing", action="store_true")
+    given = parser.parse_args()
+    uvloop.run(main(given.latency_s, given.notes, refusing=given.refusing))

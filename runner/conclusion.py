@@ -6,8 +6,8 @@ import shlex
 import time
 from typing import TYPE_CHECKING
 
-from runner.deadline import is_over
 from runner.counted import counted
+from runner.deadline import is_over
 from runner.errors import BudgetReached, Interrupted, MachineFault, StopsRun
 
 if TYPE_CHECKING:

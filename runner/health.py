@@ -47,6 +47,12 @@ class Health:
         """How long the endpoint has not answered anyone."""
         return self._now_s() - self._failing_since_s if self._failed_rows else 0.0
 
+    @property
+    def is_well(self) -> bool:
+        """Whether another reply would tell nothing new."""
+        troubled = self._failed_rows or self._silent_rows or self.is_outage
+        return self.succeeded_once and not troubled and self._throttled_since_s is None
+
     def success(self) -> None:
         """A reply came: the endpoint is well."""
         self.succeeded_once = True

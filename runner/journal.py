@@ -248,7 +248,8 @@ class Journal:
         self._unsynced.append(entry)
         if len(self._unsynced) >= SYNC_RESULTS:
             self._full.set()
-        self._first.set()
+        if len(self._unsynced) == 1:
+            self._first.set()
 
     def _open(self, block: int) -> int:
         if len(self._handles) >= self._open_files:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from operator import attrgetter
 from typing import TYPE_CHECKING, Any
 
 import pyarrow as pa
@@ -65,7 +66,7 @@ def output_schema(inputs: pa.Schema, prefix: str) -> pa.Schema:
 
 
 def _column(name: str, kind: pa.DataType, results: Sequence[Result]) -> pa.Array[Any]:
-    values = [getattr(result, name) for result in results]
+    values = list(map(attrgetter(name), results))
     if pa.types.is_timestamp(kind):
         values = [_milliseconds(value) for value in values]
     return pa.array(values, kind)

@@ -15,38 +15,38 @@
     journal  journal      on disk before it counts
     seal     seals        complete block -> one part, atomic rename, dataset order
 
-`asking` holds the way from a turn to its result, `keeping` from the result to its part.
+`feeding` holds the way from the dataset to the intake, `asking` from a turn to its result,
+`keeping` from the result to its part.
 """
 
 from __future__ import annotations
 
 import asyncio
-from concurrent.futures import ThreadPoolExecutor
-from contextlib import suppress
 from typing import TYPE_CHECKING, Any, Literal, Protocol, TypeVar
 
 from runner.asking import Asking, Sender
-from runner.bill import Bill
 from runner.binding import Standing, binding
 from runner.counted import counted
 from runner.crew import Crew
 from runner.endpoint_prices import Prices
 from runner.errors import StopsRun
+from runner.feeding import Feeding
 from runner.health import Health
-from runner.intake import Intake, Turn
+from runner.intake import Intake
 from runner.lanes import Lanes
-from runner.retry import Attempts, RetryPolicy
+from runner.retry import RetryPolicy
 from runner.sizing import MOST, Sizing
 from runner.together import together
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable
 
     from runner.asking import Purse
     from runner.control import Wanted
-    from runner.dataset import Batch
     from runner.preflight import Preflight
-    from runner.records import Request, Result, Row, Unfinished
+    from runner.records import Request, Row
+    from runner.retry import Attempts
+    from runner.sink import Sink
 
 _Limit = TypeVar("_Limit", int, float)
 
@@ -55,46 +55,6 @@ _Limit = TypeVar("_Limit", int, float)
 _PARKED_PER_WORKER = 8
 _LEAST_PARKED = 4000
 _SIZING_S = 0.5
-
-
-class Sink(Protocol):
-    """Where results go: `keeping.Keeping` for a run folder, `handing.Handing` for an iterator."""
-
-    def spans(self, end: int | None) -> list[range]:
-        """The rows to read."""
-        ...
-
-    async def wait_for_room(self, workers: int) -> None:
-        """Return when another batch may be taken, where so many workers want rows."""
-        ...
-
-    def take(self, batch: Batch, end: int | None) -> list[Row]:
-        """The rows of a batch that are to be asked."""
-        ...
-
-    def before(self, row: int) -> Result | Unfinished | None:
-        """What a row was billed before, with a result that is asked again or without one."""
-        ...
-
-    def end(self, rows: int) -> int:
-        """The dataset or the scope ends at `rows`, or where earlier runs have been; that place."""
-        ...
-
-    async def keep(self, result: Result) -> None:
-        """Take over a result."""
-        ...
-
-    async def keep_bill(self, bill: Unfinished) -> None:
-        """Take over what a row has cost that has no result yet."""
-        ...
-
-    async def work(self) -> None:
-        """Whatever keeping needs, until `close`."""
-        ...
-
-    def close(self) -> None:
-        """No more results will come."""
-        ...
 
 
 class Provider(Sender, Protocol):
@@ -129,19 +89,25 @@ class Course:
         self._client = client
         self._budget = budget
         self._say = say
-        self._columns = columns
         self._loop = asyncio.get_running_loop()
         self._crew: Crew | None = None
         self._workers = flight.limits.workers  # as many as are wanted
         self._sizing = self._auto() if flight.limits.auto else None
         self._giving_up: asyncio.TimerHandle | None = None
-        self._prices = Prices(flight.facts_of, flight.facts.name, flight.job.params)
         self.reason: StopsRun | None = None  # why it stopped before the end
         limits, settings = flight.limits, flight.job.limits
-        self.rows = flight.rows  # in scope; None until the dataset has been read to its end
+        prices = Prices(flight.facts_of, flight.facts.name, flight.job.params)
         self.health = Health(max_outage_s=settings.max_outage_s)
         self.intake: Intake[Attempts] = Intake(
             most_parked=max(_LEAST_PARKED, limits.workers * _PARKED_PER_WORKER)
+        )
+        self._feeding = Feeding(
+            flight,
+            sink,
+            self.intake,
+            columns=columns,
+            currency=prices.currency,
+            workers=lambda: self._workers,
         )
         # The part of them that is this run's may change, and so may they.
         self.lanes = Lanes.of_run(limits, flight.own_limits)
@@ -153,7 +119,7 @@ class Course:
             health=self.health,
             client=client,
             policy=RetryPolicy(settings.max_attempts),
-            prices=self._prices,
+            prices=prices,
             usual_model=flight.facts.name,
             dashscope=flight.dashscope,
             keep=sink.keep,
@@ -162,6 +128,11 @@ class Course:
             say=say,
             lost=lost,
         )
+
+    @property
+    def rows(self) -> int | None:
+        """Rows in scope; None until the dataset has been read to its end."""
+        return self._feeding.rows
 
     async def go(self) -> None:
         """Work until there is nothing left or `stop` was called; `reason` tells which.
@@ -185,6 +156,14 @@ class Course:
         finally:
             if self._giving_up is not None:
                 self._giving_up.cancel()
+
+    async def _read(self) -> None:
+        try:
+            await self._feeding.feed()
+        except StopsRun as fault:
+            self.stop(fault)  # what is on its way has been paid for
+        else:
+            await self.asking.all_read()
 
     def stop(self, reason: StopsRun) -> None:
         """Begin nothing more and let the replies on their way land, for as long as drain_s."""
@@ -274,61 +253,6 @@ class Course:
         """The limits that hold now, for the summary."""
         return {**self.lanes.to_json(), "concurrency": self._workers}
 
-    async def _read(self) -> None:
-        flight = self._flight
-        batches = flight.dataset.batches(
-            columns=self._columns, keep=flight.inputs.names, spans=self._sink.spans(flight.end)
-        )
-        with ThreadPoolExecutor(1, thread_name_prefix="penstock-read") as thread:
-            try:
-                await self._hand_over(batches, thread)
-            except StopsRun as fault:
-                self.stop(fault)  # what is on its way has been paid for
-            finally:
-                # The generator may still be running there; it is closed where it runs.
-                await asyncio.shield(self._loop.run_in_executor(thread, _close, batches))
-
-    async def _hand_over(self, batches: Iterator[Batch], thread: ThreadPoolExecutor) -> None:
-        """Move batches from the reading thread into the sink and the intake, one ahead."""
-        ahead = self._read_ahead(batches, thread)
-        last_row = 0
-        while (batch := await ahead) is not None:
-            ahead = self._read_ahead(batches, thread)
-            await self._sink.wait_for_room(self._workers)
-            last_row = batch.start + len(batch.rows)
-            self.intake.add([self._turn(row) for row in self._sink.take(batch, self._flight.end)])
-            await self.intake.wait_hungry()
-        if self.rows is None:
-            self.rows = self._sink.end(last_row)
-        self.intake.end()
-        await self.asking.all_read()
-
-    def _read_ahead(
-        self, batches: Iterator[Batch], thread: ThreadPoolExecutor
-    ) -> asyncio.Future[Batch | None]:
-        ahead = self._loop.run_in_executor(thread, _next, batches)
-        # Looked at here too, since nobody waits for it any more once reading has been cancelled.
-        ahead.add_done_callback(lambda done: done.cancelled() or done.exception())
-        return ahead
-
-    def _turn(self, row: Row) -> Turn[Attempts]:
-        before = self._sink.before(row.index)
-        currency = self._prices.currency
-        bill = Bill(currency) if before is None else Bill.of(before, currency)
-        return Turn(row, Attempts(), bill)
-
 
 def _given(value: _Limit | Literal["none"]) -> _Limit | None:
     return None if value == "none" else value
-
-
-def _next(batches: Iterator[Batch]) -> Batch | None:
-    batch = next(batches, None)
-    if batch is not None:
-        _ = batch.rows  # made here rather than on the event loop
-    return batch
-
-
-def _close(batches: Iterator[Batch]) -> None:
-    with suppress(AttributeError):
-        batches.close()  # type: ignore[attr-defined]  # a generator has it

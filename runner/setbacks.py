@@ -69,6 +69,8 @@ class Setbacks:
 
     async def success(self) -> None:
         """A reply came."""
+        if self._health.is_well and not (self._charged or self._refused or self._exhausted):
+            return  # nothing to make good, as for nearly every reply
         first = not self._health.succeeded_once
         self._tell_end_of_outage()
         self._health.success()

@@ -124,14 +124,18 @@ def beginning(body: bytes, route: Route) -> str:
 
 def _said(body: bytes) -> ErrorSaid | None:
     """The error object in a body; the provider may send it as an event (`data: {...}`)."""
+    if (said := _said_in(body)) is not None:
+        return said
     events = EventReader()
-    for text in (body, *events.feed(body), *events.end()):
-        try:
-            if (said := find_error(load_json(text))) is not None:
-                return said
-        except BROKEN:
-            continue
-    return None
+    found = map(_said_in, (*events.feed(body), *events.end()))
+    return next((said for said in found if said is not None), None)
+
+
+def _said_in(text: bytes) -> ErrorSaid | None:
+    try:
+        return find_error(load_json(text))
+    except BROKEN:
+        return None
 
 
 def _bill_alone(found: Any, latency_s: float) -> Reply | None:

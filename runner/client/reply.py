@@ -89,19 +89,20 @@ def read_reply(
     if not isinstance(message, dict):
         message = {}
     tool_calls = message.get("tool_calls") or None
-    return Reply(
-        completion=_text(message, tool_calls),
-        reasoning=_joined(message.get("reasoning_content") or message.get("reasoning")) or None,
-        tool_calls=_json_text(tool_calls) if tool_calls else None,
-        choices=_json_text(choices) if len(choices) > 1 or first.get("logprobs") else None,
-        finish_reason=_name(first.get("finish_reason")),
-        model=_name(found.get("model")),
-        response_id=_name(found.get("id")),
-        created=_whole(found.get("created")),
-        usage=read_usage(found.get("usage")),
-        request_id=request_id or _name(found.get("request_id")),
-        latency_s=latency_s,
-        ttft_s=ttft_s,
+    several = len(choices) > 1 or first.get("logprobs")
+    return Reply(  # by position: a class takes three times as long to be called by names
+        _text(message, tool_calls),
+        _joined(message.get("reasoning_content") or message.get("reasoning")) or None,
+        _json_text(tool_calls) if tool_calls else None,
+        _json_text(choices) if several else None,
+        _name(first.get("finish_reason")),
+        _name(found.get("model")),
+        _name(found.get("id")),
+        _whole(found.get("created")),
+        read_usage(found.get("usage")),
+        request_id or _name(found.get("request_id")),
+        latency_s,
+        ttft_s,
     )
 
 

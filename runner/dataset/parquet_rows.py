@@ -168,6 +168,9 @@ def _python_values(
     """Maps as dicts; a cell that Python cannot hold flaws its row."""
     try:
         column = _microseconds(column)
+        if not pa.types.is_nested(column.type):
+            # Said of maps or not, `maps_as_pydicts` makes a scalar of every cell: 5 times as long.
+            return column.to_pylist()
         return column.to_pylist(maps_as_pydicts="lossy")
     except (ValueError, OverflowError, pa.ArrowException):
         pass  # find the guilty cells

@@ -70,7 +70,10 @@ def compile_text(text: str, *, flag: str, columns: Sequence[str]) -> Rendering:
     render = _renderer(template, tree, flag, has_row=_ROW in names and _ROW not in columns)
     literal = "".join(data.data for data in tree.find_all(nodes.TemplateData))
     if needed:
-        return Rendering(needed, None, literal, render, _plain(tree, columns))
+        plain = _plain(tree, columns)
+        if plain is not None:
+            render = _joiner(plain, render)
+        return Rendering(needed, None, literal, render, plain)
     try:
         return Rendering(needed, render({}), literal, render, None)
     except FailsRow as error:
@@ -127,6 +130,30 @@ def _renderer(
             raise FailsRow("template", f"{flag} cannot be filled: {error}") from None
 
     return render
+
+
+def _joiner(
+    plain: Plain, render: Callable[[Mapping[str, Any]], str]
+) -> Callable[[Mapping[str, Any]], str]:
+    """The same texts without Jinja2, which takes 3 of the 6 us of a request's making.
+
+    Whatever a cell raises is told in Jinja2's own words, by `render`.
+    """
+    pieces = tuple(zip(plain.columns, plain.literals[1:], strict=True))
+    first = plain.literals[0]
+
+    def join(cells: Mapping[str, Any]) -> str:
+        text = first
+        try:
+            for column, literal in pieces:
+                cell = cells[column]
+                text += (cell if type(cell) is str else str(as_text(cell))) + literal
+        # Anything, as in `render`, which raises it again.
+        except Exception:  # noqa: BLE001
+            return render(cells)
+        return text
+
+    return join
 
 
 def _plain(tree: nodes.Template, columns: Sequence[str]) -> Plain | None:

@@ -146,8 +146,10 @@ def _retry_after_s(headers: Mapping[str, str]) -> float | None:
     A date is measured by the server's own clock where it tells that (RFC 9110, 10.2.3 and 6.6.1).
     """
     for name, scale in (("retry-after-ms", 1e-3), ("retry-after", 1.0)):
+        if name not in headers:
+            continue
         try:
-            wait_s = float(headers.get(name, "")) * scale
+            wait_s = float(headers[name]) * scale
         except ValueError:
             continue
         if wait_s >= 0:  # false for NaN too
