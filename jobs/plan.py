@@ -36,7 +36,7 @@ def plan(
     """Show what `penstock resume` with the same arguments would do; nothing is sent or written.
 
     Answers are reused where the very same request would be sent. Needs no key, and works while the
-    run goes on.
+    run goes on. The exit status is 5 where something that was kept is damaged.
     """
     from runner import plan as plan_resume
 
@@ -46,15 +46,16 @@ def plan(
     following = " ".join(["penstock resume", *_as_given(), *scope, *found.flags[:1]])
     if not found.flags and found.pending == 0:
         following = f"penstock show {shlex.quote(run)}"
+    status = 5 if found.damaged or found.damaged_lines else 0
     if as_json:
         print(json.dumps({**found.to_json(), "next": following}, ensure_ascii=False))
-        return 0
+        return status
     for line in found.lines():
         print(line)
     if verify and not (found.damaged or found.damaged_lines):
         print("  verified  every part and journal line is what was written")
     print(f"  next      {following}")
-    return 0
+    return status
 
 
 def _as_given() -> list[str]:

@@ -10,6 +10,7 @@ if TYPE_CHECKING:
 
 _MINUTE_S, _HOUR_S, _DAY_S = 60, 3600, 86400
 _EXAMPLE = 160  # characters of a failure's message
+_MOST_DAMAGED = 5  # files that are named; `plan` names them all
 
 
 def duration(seconds: float) -> str:
@@ -74,11 +75,12 @@ def summary_lines(summary: Summary) -> list[str]:
     lines.append(
         f"  rows      {rows}: {tally.succeeded:,} succeeded, {tally.failed:,} failed{pending}"
     )
+    lines += _damaged(summary)
     for failure_kind, failure in sorted(tally.failures.items()):
         text = " ".join(failure.message.split())
         text = text if len(text) <= _EXAMPLE else text[: _EXAMPLE - 1] + "…"
         lines.append(f"    {failure.count:,} {failure_kind}, as row {failure.row}: {text}")
-    lines.append(f"  requests  {tally.requests:,}, of them {tally.retries:,} retries")
+    lines.append(f"  requests  {tally.requests:,}, of them {counted(tally.retries, 'retry')}")
     lines.append(
         f"  tokens    {tally.total_tokens:,}: {tally.prompt_tokens:,} in "
         f"({tally.cached_tokens:,} cached), {tally.completion_tokens:,} out "
@@ -90,9 +92,11 @@ def summary_lines(summary: Summary) -> list[str]:
     if summary.superseded is not None:
         before = summary.superseded
         spent = money(before["cost"], before["currency"])
+        whose = f"{counted(before['rows'], 'answer')} no longer part of the output"
+        if not before["rows"]:
+            whose = f"{counted(before['requests'], 'request')} that brought no answer"
         lines.append(
-            f"  before    {spent} and {before['total_tokens']:,} tokens for "
-            f"{before['rows']:,} answers that are superseded"
+            f"  before    {spent} and {before['total_tokens']:,} tokens more were paid for {whose}"
         )
     if compared := estimate_line(summary):
         lines.append(compared)
@@ -131,6 +135,19 @@ def estimate_line(summary: Summary) -> str | None:
     return f"  estimated {span}, billed {money(billed, summary.tally.currency)}: {verdict}"
 
 
+def counted(count: int, name: str) -> str:
+    """`1 row`, `2 rows`, `2 retries`."""
+    if count == 1:
+        return f"1 {name}"
+    return f"{count:,} {name.removesuffix('y')}ies" if name.endswith("y") else f"{count:,} {name}s"
+
+
+def _damaged(summary: Summary) -> list[str]:
+    lines = [f"  damaged   {flaw}" for flaw in summary.damaged[:_MOST_DAMAGED]]
+    more = len(summary.damaged) - _MOST_DAMAGED
+    return [*lines, f"  damaged   and {more:,} more"] if more > 0 else lines
+
+
 def _budget(summary: Summary) -> list[str]:
     found = summary.budget or {}
     lines = []
@@ -147,12 +164,21 @@ def _budget(summary: Summary) -> list[str]:
 
 def _warnings(summary: Summary) -> list[str]:
     tally, lines = summary.tally, []
-    if tally.unmetered_attempts:
+    before = summary.superseded["unmetered_attempts"] if summary.superseded is not None else 0
+    if unmetered := tally.unmetered_attempts + before:
         lines.append(
-            f"  unmetered {tally.unmetered_attempts:,} attempts may be billed without known usage"
+            f"  unmetered {counted(unmetered, 'attempt')} may be billed without known usage"
+        )
+    if summary.killed_attempts:
+        lines.append(
+            f"  killed    about {counted(summary.killed_attempts, 'reply')} on the way when a "
+            f"process was killed; they may be billed too"
         )
     if tally.truncated:
-        lines.append(f"  cut       {tally.truncated:,} answers were cut at their token limit")
+        were = "was" if tally.truncated == 1 else "were"
+        lines.append(
+            f"  cut       {counted(tally.truncated, 'answer')} {were} cut at the token limit"
+        )
     if len(tally.models) > 1:
         mixture = ", ".join(f"{model} {rows:,}" for model, rows in sorted(tally.models.items()))
         lines.append(f"  models    {mixture}: a mixture")

@@ -7,18 +7,21 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Literal
 
 from runner.asked_again import Retry
-from runner.compared import compare, examine
+from runner.compared import compare
+from runner.damage import rows_words
 from runner.drift import with_changes
 from runner.errors import DatasetError, JobError, RunFolderError
 from runner.folder import RunFile, RunFolder, run_folder_of
 from runner.plan import is_drift, plan_of
 from runner.preflight import Preflight, prepare
 from runner.running import Run
-from runner.switch import set_aside, settle, switch
+from runner.soundness import examine, look_through_journal
+from runner.switch import enter_missing, next_number, set_aside, settle, switch
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
+    from runner.damage import Damage
     from runner.job import Job
 
 # What stands where the job or the dataset has changed: answers to the very same requests alone, or
@@ -87,17 +90,33 @@ def _accepted(
     say: Callable[[str], None],
 ) -> RunFile:
     """The run after all that has changed has been accepted; nothing is lost on the way."""
+    folder.prepare()  # a folder that is gone is made anew: what was in it is missing then
     run = settle(folder, folder.read_run())
+    folder.seals(run).mend()
+    run, gone = enter_missing(folder, run)
+    if gone:
+        say(
+            f"{rows_words(gone)} had a result that cannot be found or used. What was paid for "
+            f"stays in the run's totals."
+        )
+    run = _set_aside(folder, run, look_through_journal(folder, run)[0], say)
     if is_drift(run, flight):
         new = replace(run, job=flight.job, digest=None, pilot=None).over(
             paths, flight.dataset.stamp()
         )
         return switch(folder, run, new, flight, keep_answered=accept == "answered", say=say)
-    folder.seals(run).mend()
-    damaged = examine(folder, run, verify=True)
+    return _set_aside(folder, run, examine(folder, run, verify=True), say)
+
+
+def _set_aside(
+    folder: RunFolder, run: RunFile, damaged: list[Damage], say: Callable[[str], None]
+) -> RunFile:
+    if not damaged:
+        return run
+    place = folder.superseded / next_number(folder, run)
     for flaw in damaged:
-        say(f"{flaw}; set aside in {folder.superseded}, and asked again.")
-    return set_aside(folder, run, damaged) if damaged else run
+        say(f"{flaw}, and asked again now. What is left of it is kept in {place}.")
+    return set_aside(folder, run, damaged)
 
 
 def _refusal(

@@ -76,6 +76,7 @@ class Run:
         self._controlled: Controlled | None = None
         self._stopped: StopsRun | None = None
         self._expected: Expected | None = None
+        self._killed_attempts = 0
 
     def expect(self, found: Estimate) -> None:
         """Remember, when it goes, what it was said to cost, to be compared with the bill.
@@ -106,10 +107,13 @@ class Run:
                 return await self._go(client)
 
     async def _go(self, client: Client) -> Summary:
-        self._folder.prepare()
+        if self._fresh:
+            self._folder.prepare()
         with self._folder.lock():
             if self._fresh and self._folder.exists():
                 raise RunFolderError(f"{self.name} has just been started by another process")
+            if not self._fresh:
+                self._folder.check_whole(self._folder.read_run())
             self._run = take_up(self._folder, self._run)
             self._tell_of_a_kill()
             keeping = self._keep()
@@ -127,7 +131,10 @@ class Run:
 
     def _tell_of_a_kill(self) -> None:
         before = None if self._fresh else Summary.read(self._folder.summary)
-        if before is not None and before.exit_status is None and before.in_flight:
+        if before is None:
+            return
+        self._killed_attempts = before.killed_by_now()
+        if self._killed_attempts > before.killed_attempts:
             self._say(
                 f"The process before was killed with about {before.in_flight:,} replies on their "
                 f"way; they may be billed, and their rows are asked again."
@@ -321,6 +328,7 @@ class Run:
             pilot=self.pilot,
             estimated=self._estimated(),
             in_flight=course.asking.in_flight if course else 0,
+            killed_attempts=self._killed_attempts,
             parked=course.intake.parked if course else 0,
             export=str(self._export) if self._export else None,
             budget=self._spending.to_json() if self._spending else None,

@@ -217,16 +217,19 @@ def test_a_journal_that_is_deleted_costs_its_rows(stopped: Trial) -> None:
     stopped.resumes_cleanly(kept=kept, asked_again=lost)
 
 
-def test_a_journal_under_another_blocks_number_is_named_and_costs_its_rows(
+def test_a_journal_under_another_blocks_number_is_named_and_used_under_its_own(
     stopped: Trial,
 ) -> None:
-    path, kept = journals(stopped.run)[0], stopped.kept()
-    lost = len(JournalFile(path, mend=False).results)
+    path, kept, before = journals(stopped.run)[0], stopped.kept(), stopped.asked()
     sealed = min(stopped.run.glob("seals/*[0-9].json")).stem
-    path.rename(path.with_name(f"{sealed}.jsonl"))
-    done = stopped.resumes_cleanly(kept=kept, asked_again=lost)
-    assert "lines hold rows of other blocks" in done.err
-    assert f"those rows belong into {path.name}" in done.err
+    other = path.rename(path.with_name(f"{sealed}.jsonl"))
+    done = penstock("resume", "out", cwd=stopped.place)
+    assert done.status == 5
+    assert f"journal/{other.name} holds results of other blocks" in done.err
+    assert f"give it back its name (out/journal/{path.name})" in done.err
+    assert stopped.asked() == before
+    other.rename(path)
+    stopped.resumes_cleanly(kept=kept)
 
 
 @pytest.mark.parametrize("damage", ["cut off", "deleted"])
