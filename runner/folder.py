@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 import sys
 from dataclasses import MISSING, dataclass, field, fields, replace
 from pathlib import Path
@@ -182,7 +183,8 @@ class RunFolder:
             if not place.is_dir():
                 raise MachineFault(
                     f"{place} is missing, and with it answers that were paid for: bring the folder "
-                    f"back from a copy (or make it, where it was empty)"
+                    f"back from a copy; or, where it was empty or is lost, go on without: "
+                    f"penstock resume {shlex.quote(str(self.path))} --accept-changes"
                 )
 
     def write_run(self, run: RunFile) -> None:

@@ -43,6 +43,7 @@ def go_on(
     retry: Sequence[str] = (),
     accept: Accept | None = None,
     providers_file: str | None = None,
+    plan_command: str | None = None,
     say: Callable[[str], None] = lambda _: None,
 ) -> Run:
     """The run that lives at `name`, to be finished, with `changes` to its job's settings.
@@ -50,7 +51,8 @@ def go_on(
     `retry` names the results to ask again: failed, length, empty or an error_type; settings that
     decide what is asked may then change for those rows alone. Where the job or the dataset has
     changed, or a part is damaged, `accept` says what stands; without it that is refused, with a
-    plan. Accepting lays the answers out anew before this returns; what is superseded is kept.
+    plan, and the refusal names `plan_command`, which shows it again. Accepting lays the answers out
+    anew before this returns; what is superseded is kept.
     """
     folder, _ = run_folder_of(name)
     kept = folder.read_run()
@@ -60,7 +62,8 @@ def go_on(
     if again is not None:
         flight.template_for(again)  # its flaws are told before the run folder is touched
     if accept is None and is_drift(kept, flight):
-        raise _refusal(folder, kept, flight, name)
+        planned = plan_command or f"penstock plan {shlex.quote(name)}"
+        raise _refusal(folder, kept, flight, name, planned)
     key = None if kept.rehearsal else flight.read_key()
     if accept is not None:
         with folder.lock():
@@ -115,23 +118,22 @@ def _set_aside(
         return run
     place = folder.superseded / next_number(folder, run)
     for flaw in damaged:
-        say(f"{flaw}, and asked again now. What is left of it is kept in {place}.")
+        say(f"{flaw}; asked again now. What is left of them is kept in {place}.")
     return set_aside(folder, run, damaged)
 
 
 def _refusal(
-    folder: RunFolder, run: RunFile, flight: Preflight, name: str
+    folder: RunFolder, run: RunFile, flight: Preflight, name: str, planned: str
 ) -> DatasetError | RunFolderError | JobError:
     """Why a resume does not simply go on, what it would do, and the ways on."""
     damaged = examine(folder, run, verify=True)
     found = plan_of(name, run, flight, compare(folder, run, flight, damaged), damaged)
-    quoted = shlex.quote(name)
     what = "the dataset is not what it was" if found.dataset else "this asks otherwise than before"
     told = "\n".join(found.lines()[1:])
     text = (
         f"{name}: {what}, so nothing is sent:\n{told}\n"
         f"Add --accept-changes or --keep-answered to this command; answers that are not reused "
         f"stay in {folder.superseded}. Changed flags hold for rows asked again alone with "
-        f"--retry KIND. With the same flags, this shows the plan: penstock plan {quoted}"
+        f"--retry KIND. The plan again: {planned}"
     )
     return DatasetError(text) if found.dataset else RunFolderError(text)

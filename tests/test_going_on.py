@@ -200,7 +200,7 @@ async def test_a_generate_with_another_dataset_names_plan_and_resume(
     async with provider(monkeypatch) as at:
         await finished(at, data)
         write(data, edited(cells()))
-        with pytest.raises(Refused, match=r"penstock plan out.*penstock resume out"):
+        with pytest.raises(Refused, match=r"penstock plan out\n.*penstock resume out"):
             begin(at.job(), [str(data)], "out")
 
 

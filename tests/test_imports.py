@@ -50,7 +50,7 @@ LAYERS: dict[str, tuple[frozenset[str], ...]] = {
         frozenset(line.split())
         for line in (
             "words options default_output __init__",
-            "screen dry_run estimate_words rehearsal_words next_command",
+            "screen dry_run estimate_words rehearsal_words next_command as_given",
             "opening going",
             "consent",
             "pilot",
