@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from runner.damage import Damage, rows_words
-from runner.journal import read_journals
+from runner.journal import JournalFile, brought_up_to_date, read_journals
 from runner.kept import Kept
 from runner.seal_record import tally_in
 from runner.summary import Summary
@@ -68,6 +68,11 @@ def bill_of_missing(folder: RunFolder, run: RunFile) -> Tally | None:
     known = Kept(folder, run).tally(damaged)
     for block in damaged:
         known.merge(tally_in(folder.seals(run).record_path(block)))
+    for astray in look_through_journal(folder, run)[0]:
+        file = JournalFile(astray.path, mend=False)
+        for row, result in brought_up_to_date(file.results, file.bills).items():
+            if row // run.block_rows != file.block:
+                known.add(result)
     gone = told.beyond(known)
     return gone if gone.rows else None
 
