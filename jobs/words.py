@@ -13,6 +13,13 @@ _EXAMPLE = 160  # characters of a failure's message
 _MOST_DAMAGED = 5  # files that are named; `plan` names them all
 
 
+def counted(count: int, one: str, many: str | None = None) -> str:
+    """`1 row`, `1,234 rows`, as the engine's own messages count."""
+    from runner import counted as by_the_engine  # only now: `--help` needs no engine
+
+    return by_the_engine(count, one, many)
+
+
 def duration(seconds: float) -> str:
     """`4 s`, `3 min 20 s`, `2 h 5 min`, `1 d 3 h`."""
     whole = round(seconds)
@@ -80,7 +87,8 @@ def summary_lines(summary: Summary) -> list[str]:
         text = " ".join(failure.message.split())
         text = text if len(text) <= _EXAMPLE else text[: _EXAMPLE - 1] + "…"
         lines.append(f"    {failure.count:,} {failure_kind}, as row {failure.row}: {text}")
-    lines.append(f"  requests  {tally.requests:,}, of them {counted(tally.retries, 'retry')}")
+    retries = counted(tally.retries, "retry")
+    lines.append(f"  requests  {tally.requests:,}, of them {retries}")
     lines.append(
         f"  tokens    {tally.total_tokens:,}: {tally.prompt_tokens:,} in "
         f"({tally.cached_tokens:,} cached), {tally.completion_tokens:,} out "
@@ -135,13 +143,6 @@ def estimate_line(summary: Summary) -> str | None:
     return f"  estimated {span}, billed {money(billed, summary.tally.currency)}: {verdict}"
 
 
-def counted(count: int, name: str) -> str:
-    """`1 row`, `2 rows`, `2 retries`."""
-    if count == 1:
-        return f"1 {name}"
-    return f"{count:,} {name.removesuffix('y')}ies" if name.endswith("y") else f"{count:,} {name}s"
-
-
 def _damaged(summary: Summary) -> list[str]:
     lines = [f"  damaged   {flaw}" for flaw in summary.damaged[:_MOST_DAMAGED]]
     more = len(summary.damaged) - _MOST_DAMAGED
@@ -175,10 +176,8 @@ def _warnings(summary: Summary) -> list[str]:
             f"process was killed; they may be billed too"
         )
     if tally.truncated:
-        were = "was" if tally.truncated == 1 else "were"
-        lines.append(
-            f"  cut       {counted(tally.truncated, 'answer')} {were} cut at the token limit"
-        )
+        cut = counted(tally.truncated, "answer was cut", "answers were cut")
+        lines.append(f"  cut       {cut} at the token limit")
     if len(tally.models) > 1:
         mixture = ", ".join(f"{model} {rows:,}" for model, rows in sorted(tally.models.items()))
         lines.append(f"  models    {mixture}: a mixture")

@@ -4,6 +4,7 @@ from runner.budget_notes import budget_notes
 from runner.chat_completion import chat_completion
 from runner.checked import Checked, check_endpoint
 from runner.control import parse_wanted, send_order, wait_until_taken
+from runner.counted import counted
 from runner.dry_run import DryRun, dry_run
 from runner.errors import (
     BudgetReached,
@@ -78,6 +79,7 @@ __all__ = [
     "budget_notes",
     "chat_completion",
     "check_endpoint",
+    "counted",
     "dry_run",
     "estimate",
     "export",

@@ -6,6 +6,8 @@ import shlex
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from runner.counted import counted
+
 if TYPE_CHECKING:
     from pathlib import Path
 
@@ -28,15 +30,12 @@ class Damage:
 
     def _whose(self) -> str:
         if self.rows is not None:
-            return f"its {rows_words(len(self.rows))} (from row {self.rows.start:,}) {self._were}"
+            start = f"(from row {self.rows.start:,})"
+            rows = counted(len(self.rows), f"row {start} was", f"rows {start} were")
+            return f"its {rows}"
         if self.count is not None:
-            return f"{rows_words(self.count)} {self._were}"
+            return counted(self.count, "row was", "rows were")
         return f"the rows of block {self.block} were"
-
-    @property
-    def _were(self) -> str:
-        one = self.count == 1 or (self.rows is not None and len(self.rows) == 1)
-        return "was" if one else "were"
 
     def ways_on(self, run: Path) -> str:
         """How the run in a folder goes on."""
@@ -55,8 +54,3 @@ class Damage:
             "rows": len(self.rows) if self.rows is not None else self.count,
             "problem": self.problem,
         }
-
-
-def rows_words(count: int) -> str:
-    """`1 row`, `2 rows`."""
-    return f"{count:,} row" if count == 1 else f"{count:,} rows"

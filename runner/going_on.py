@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from runner.asked_again import Retry
 from runner.compared import compare
-from runner.damage import rows_words
+from runner.counted import counted
 from runner.drift import with_changes
 from runner.errors import DatasetError, JobError, RunFolderError
 from runner.folder import RunFile, RunFolder, run_folder_of
@@ -99,7 +99,7 @@ def _accepted(
     run, gone = enter_missing(folder, run)
     if gone:
         say(
-            f"{rows_words(gone)} had a result that cannot be found or used. What was paid for "
+            f"{counted(gone, 'row')} had a result that cannot be found or used. What was paid for "
             f"stays in the run's totals."
         )
     run = _set_aside(folder, run, look_through_journal(folder, run)[0], say)

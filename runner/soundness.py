@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from runner.damage import Damage, rows_words
+from runner.counted import counted
+from runner.damage import Damage
 from runner.journal import JournalFile, brought_up_to_date, read_journals
 from runner.kept import Kept
 from runner.seal_record import tally_in
@@ -52,8 +53,8 @@ def missing(folder: RunFolder, run: RunFile, found: Tally, *, named: int) -> Dam
     return Damage(
         None,
         folder.place("journal", run),
-        f"seems to lack a file, or the end of one: {rows_words(told.rows)} had a result when the "
-        f"last summary was written, and {found.rows + named:,} have one now",
+        f"seems to lack a file, or the end of one: {counted(told.rows, 'row')} had a result when "
+        f"the last summary was written, and {found.rows + named:,} have one now",
         count=gone,
         remedy="bring back what was deleted, renamed or cut off",
     )

@@ -18,8 +18,8 @@ LAYERS: dict[str, tuple[frozenset[str], ...]] = {
     "runner": tuple(
         frozenset(line.split())
         for line in (
-            "records event_loop together notation simulated_clock damage hashed_file matching",
-            "errors account",
+            "records event_loop together notation counted simulated_clock hashed_file matching",
+            "errors account damage",
             "job tally durable stake",
             "providers sizing bill budget part_files lock seal_record chat_completion",
             (
@@ -101,6 +101,7 @@ PUBLIC_NAMES: list[str] = [
     "budget_notes",
     "chat_completion",
     "check_endpoint",
+    "counted",
     "dry_run",
     "estimate",
     "export",
