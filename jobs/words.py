@@ -172,8 +172,8 @@ def _warnings(summary: Summary) -> list[str]:
         )
     if summary.killed_attempts:
         lines.append(
-            f"  killed    about {counted(summary.killed_attempts, 'reply')} on the way when a "
-            f"process was killed; they may be billed too"
+            f"  killed    about {counted(summary.killed_attempts, 'reply was', 'replies were')} on "
+            f"the way when a process was killed; that may be billed too"
         )
     if tally.truncated:
         cut = counted(tally.truncated, "answer was cut", "answers were cut")

@@ -323,6 +323,7 @@ class Run:
             rows=None if rows is None else max(rows, tally.rows),
             tally=tally,
             superseded=self._run.superseded_total(),
+            layout=len(self._run.superseded),
             elapsed_s=progress.elapsed_s if progress else 0.0,
             rehearsal=self.rehearsal,
             pilot=self.pilot,

@@ -79,8 +79,8 @@ def bill_of_missing(folder: RunFolder, run: RunFile) -> Tally | None:
 
 
 def _counted_before(folder: RunFolder, run: RunFile) -> Tally | None:
-    """What the last summary counted; None where it was written before anything was set aside."""
+    """What the last summary counted; None where something has been superseded since."""
     told = Summary.read(folder.summary)
-    if told is None or told.superseded != run.superseded_total():
+    if told is None or told.layout != len(run.superseded):
         return None
     return told.tally

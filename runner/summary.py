@@ -45,6 +45,7 @@ class Summary:
     limited_by: str | None = None  # which limit binds now; None: it does not run
     control: dict[str, Any] | None = None  # the last order that was taken up
     superseded: dict[str, Any] | None = None  # paid for, but no part of the output any more
+    layout: int = -1  # how often something had been superseded by then; -1: not told
     written_at: float | None = None  # seconds since the epoch; None: not read from its file
     damaged: list[Damage] = field(default_factory=list)  # that `status` found; in no file
 
@@ -104,6 +105,7 @@ class Summary:
             "estimated": self.estimated,
             "in_flight": self.in_flight,
             "killed_attempts": self.killed_attempts,
+            "layout": self.layout,
             "parked": self.parked,
             "export": self.export,
             "budget": self.budget,

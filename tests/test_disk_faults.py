@@ -226,7 +226,7 @@ def test_attempts_that_a_kill_cut_off_are_told_from_then_on(stopped: Trial) -> N
     path = stopped.run / "summary.json"
     left = {**json.loads(path.read_bytes()), "state": "running", "exit_status": None}
     path.write_text(json.dumps({**left, "in_flight": 7}), "utf-8")  # as a killed process leaves it
-    line = "killed    about 7 replies on the way when a process was killed; they may be billed too"
+    line = "killed    about 7 replies were on the way when a process was killed; that may be billed"
     told = penstock("status", "out", cwd=stopped.place)
     assert "out: dead" in told.out
     assert line in told.out

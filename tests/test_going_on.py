@@ -111,6 +111,20 @@ async def test_a_changed_dataset_costs_only_what_changed(
         assert await asked(at) == 0, "what was accepted is the run now"
 
 
+async def test_rows_that_were_never_asked_are_not_missed_after_a_switch(
+    monkeypatch: pytest.MonkeyPatch, data: Path
+) -> None:
+    blank = [*cells()[:5], ("blank", " ")]
+    write(data, blank)
+    async with provider(monkeypatch) as at:
+        assert await finished(at, data, prompt="{{ text }}") == 5
+        write(data, [*blank, ("new", "more")])
+        summary = await go_on("out", accept="changes").go()
+        assert (summary.pending, summary.tally.failed, summary.tally.succeeded) == (0, 1, 6)
+        assert at.requests == 1
+        assert summary.superseded is None
+
+
 async def test_equal_prompts_stay_rows_of_their_own(
     monkeypatch: pytest.MonkeyPatch, data: Path
 ) -> None:
