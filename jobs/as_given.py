@@ -33,5 +33,9 @@ def as_given(command: str, run: str | None = None) -> str:
         elif isinstance(value, bool):
             flags.append(one.opts[0] if value else one.secondary_opts[0])
         else:
-            flags += [f"{one.opts[-1]} {shlex.quote(str(text))}" for text in values]
+            flags += [f"{one.opts[-1]} {shlex.quote(_as_typed(text))}" for text in values]
     return " ".join(["penstock", command, *arguments, *flags])
+
+
+def _as_typed(value: object) -> str:
+    return repr(value).removesuffix(".0") if isinstance(value, float) else str(value)

@@ -36,11 +36,6 @@ def duration(seconds: float) -> str:
     raise AssertionError("every number of seconds is handled above")
 
 
-def counted(number: int, what: str) -> str:
-    """`1 row`, `2,000 rows`."""
-    return f"{number:,} {what}{'' if number == 1 else 's'}"
-
-
 def double_ids_line(found: DoubleIds) -> str:
     """What an id column that tells not all rows apart means for them."""
     have = "has" if found.rows == 1 else "have"

@@ -38,8 +38,9 @@ class Earlier:
     ) -> Iterator[tuple[dict[int, Result], dict[int, Unfinished]]]:
         """Each journalled block's results and bills by row; flaws are said. Call it once.
 
-        Raises MachineFault for a file that has been renamed. What is yielded is let go: a block's results are read again when its turn comes, so that
-        memory does not grow with the number of open blocks.
+        Raises MachineFault for a file that has been renamed. What is yielded is let go: a block's
+        results are read again when its turn comes, so that memory does not grow with the number of
+        open blocks.
         """
         for file in read_journals(self._folder.journal, self._run.block_rows, mend=True):
             self._refuse(file.astray())

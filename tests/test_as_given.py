@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 FLAGS = (
     "-p", "Say: '{{ text }}'", "-m", "qwen-max", "--param", "temperature=0.5", "--param", "top_p=1",
-    "--id-column", "id", "--no-stream", "--qps", "5.0",
+    "--id-column", "id", "--no-stream", "--qps", "5",
 )  # fmt: skip
 # A flag is written by its longer name, in the order of --help.
 LONG = {"-p": "--prompt", "-m": "--model"}
