@@ -50,6 +50,7 @@ def generate(
     Repeating the command goes on with the same run. -n 5 asks five rows first; then
     `penstock resume RUN -n all`.
     """
+    from jobs.as_given import as_given
     from jobs.consent import ask_before_paying
     from jobs.going import go
     from jobs.opening import print_opening
@@ -64,12 +65,14 @@ def generate(
             job, dataset, providers_file=providers_file, as_json=as_json, quiet=quiet
         )
     screen = Screen(quiet=quiet)
+    name = output or default_output(dataset[0], rehearse=rehearse)
     run = begin(
         job,
         dataset,
-        output or default_output(dataset[0], rehearse=rehearse),
+        name,
         rehearsal=rehearse,
         providers_file=providers_file,
+        plan_command=as_given("plan", name),
         say=screen.say,
     )
     if not quiet:

@@ -50,6 +50,7 @@ def resume(
     Scope (-n), limits, key, address and streaming may change. DATASET is needed only when the
     files have moved. What else has changed is shown by `penstock plan` and has to be accepted.
     """
+    from jobs.as_given import as_given
     from jobs.going import give_back_what_is_freed, go
     from jobs.opening import print_opening
     from jobs.screen import Screen
@@ -64,6 +65,7 @@ def resume(
         accept=accept,
         retry=[kind for kind in (retry or "").split(",") if kind],
         providers_file=providers_file,
+        plan_command=as_given("plan"),
         say=screen.say,
     )
     if not quiet:

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 _BEAT_S = 1.0  # a run writes its summary about as often
 _LIVE_STATES = frozenset({"running", "waiting", "paused", "draining"})
 _DEAD_STATUS = 5  # its process is gone without a word: a fault on its machine
+_DAMAGED_STATUS = 5  # so are files that are gone
 
 
 @click.command()
@@ -28,8 +29,8 @@ _DEAD_STATUS = 5  # its process is gone without a word: a fault on its machine
 def status(*, run: str | None, follow: bool, as_json: bool) -> int:
     """Show how RUN stands: a run folder, or the file that -o named.
 
-    Without RUN, all runs in this folder and below it, a line each. With --follow the exit status is
-    the run's own, and 5 if its process has died.
+    Without RUN, all runs in this folder and below it, a line each. The exit status is 5 where files
+    of RUN are missing or damaged; with --follow also if its process has died, else the run's own.
     """
     if run is None:
         if follow:
@@ -43,7 +44,7 @@ def status(*, run: str | None, follow: bool, as_json: bool) -> int:
     summary = _summary(folder, run)
     pace = pace_of(folder, summary) if summary.state in _LIVE_STATES else None
     _print(summary, pace, as_json=as_json)
-    return 0
+    return _DAMAGED_STATUS if summary.damaged else 0
 
 
 def _summary(folder: RunFolder, name: str) -> Summary:
@@ -110,7 +111,7 @@ def _columns(summary: Summary) -> tuple[str, ...]:
     kind = "rehearsal" if summary.rehearsal else money(tally.cost, tally.currency)
     return (
         summary.run,
-        summary.state,
+        f"{summary.state}, damaged" if summary.damaged else summary.state,
         f"{tally.rows:,}/{total} rows",
         f"{tally.failed:,} failed",
         kind if tally.total_tokens or summary.rehearsal else "",
@@ -150,6 +151,8 @@ def _follow(name: str, *, as_json: bool) -> int:
     if live and shown:
         print("\r\x1b[K", end="", file=sys.stderr, flush=True)
     _print(summary, None, as_json=as_json)
+    if summary.damaged:
+        return _DAMAGED_STATUS
     return _DEAD_STATUS if summary.exit_status is None else summary.exit_status
 
 

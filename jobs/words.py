@@ -10,6 +10,7 @@ if TYPE_CHECKING:
 
 _MINUTE_S, _HOUR_S, _DAY_S = 60, 3600, 86400
 _EXAMPLE = 160  # characters of a failure's message
+_MOST_DAMAGED = 5  # files that are named; `plan` names them all
 
 
 def counted(count: int, one: str, many: str | None = None) -> str:
@@ -90,6 +91,7 @@ def summary_lines(summary: Summary) -> list[str]:
     lines.append(
         f"  rows      {rows}: {tally.succeeded:,} succeeded, {tally.failed:,} failed{pending}"
     )
+    lines += _damaged(summary)
     for failure_kind, failure in sorted(tally.failures.items()):
         text = " ".join(failure.message.split())
         text = text if len(text) <= _EXAMPLE else text[: _EXAMPLE - 1] + "…"
@@ -107,10 +109,11 @@ def summary_lines(summary: Summary) -> list[str]:
     if summary.superseded is not None:
         before = summary.superseded
         spent = money(before["cost"], before["currency"])
-        lines.append(
-            f"  before    {spent} and {counted(before['total_tokens'], 'token')} for "
-            f"{counted(before['rows'], 'answer that is', 'answers that are')} superseded"
-        )
+        whose = f"{counted(before['rows'], 'answer')} no longer part of the output"
+        if not before["rows"]:
+            whose = f"{counted(before['requests'], 'request')} that brought no answer"
+        tokens = counted(before["total_tokens"], "token")
+        lines.append(f"  before    {spent} and {tokens} more were paid for {whose}")
     if compared := estimate_line(summary):
         lines.append(compared)
     lines += _budget(summary)
@@ -156,6 +159,12 @@ def estimate_line(summary: Summary) -> str | None:
     return f"  estimated {span}, billed {money(billed, summary.tally.currency)}: {verdict}"
 
 
+def _damaged(summary: Summary) -> list[str]:
+    lines = [f"  damaged   {flaw}" for flaw in summary.damaged[:_MOST_DAMAGED]]
+    more = len(summary.damaged) - _MOST_DAMAGED
+    return [*lines, f"  damaged   and {more:,} more"] if more > 0 else lines
+
+
 def _budget(summary: Summary) -> list[str]:
     found = summary.budget or {}
     lines = []
@@ -172,9 +181,16 @@ def _budget(summary: Summary) -> list[str]:
 
 def _warnings(summary: Summary) -> list[str]:
     tally, lines = summary.tally, []
-    if tally.unmetered_attempts:
-        unmetered = counted(tally.unmetered_attempts, "attempt")
-        lines.append(f"  unmetered {unmetered} may be billed, nobody said how much")
+    before = summary.superseded["unmetered_attempts"] if summary.superseded is not None else 0
+    if unmetered := tally.unmetered_attempts + before:
+        lines.append(
+            f"  unmetered {counted(unmetered, 'attempt')} may be billed without known usage"
+        )
+    if summary.killed_attempts:
+        lines.append(
+            f"  killed    about {counted(summary.killed_attempts, 'reply was', 'replies were')} on "
+            f"the way when a process was killed; that may be billed too"
+        )
     if tally.truncated:
         cut = counted(tally.truncated, "answer was cut", "answers were cut")
         lines.append(f"  cut       {cut} at the token limit")

@@ -41,12 +41,14 @@ def begin(
     rehearsal: bool = False,
     pilot: int | None = None,
     providers_file: str | None = None,
+    plan_command: str | None = None,
     say: Callable[[str], None] = lambda _: None,
 ) -> Run:
     """A run of `job` over the dataset in `paths`, living at `name` (a folder, or a file's name).
 
     Where the same run lives there already, it is gone on with. With `pilot` only so many rows are
-    asked, spread over the dataset; without it a run that was a pilot goes on with all. Raises
+    asked, spread over the dataset; without it a run that was a pilot goes on with all. A refusal
+    names `plan_command`, which shows what of the run there could be reused for this one. Raises
     JobError, DatasetError and RunFolderError before anything is written or sent.
     """
     flight = prepare(job, paths, providers_file=providers_file)
@@ -54,7 +56,8 @@ def begin(
         flight = replace(flight, total_rows=count_rows(flight.dataset))
     folder, export_file = run_folder_of(name)
     if folder.exists() and not _gives_way(folder, flight, rehearsal=rehearsal):
-        kept = _same(folder.read_run(), flight, paths, name, rehearsal=rehearsal)
+        planned = plan_command or f"penstock plan {shlex.quote(name)}"
+        kept = _same(folder.read_run(), flight, paths, name, planned, rehearsal=rehearsal)
         flight = replace(flight, total_rows=flight.total_rows or kept.total_rows)
     else:
         if not folder.exists():
@@ -137,7 +140,13 @@ def _gives_way(folder: RunFolder, flight: Preflight, *, rehearsal: bool) -> bool
 
 
 def _same(
-    run: RunFile, flight: Preflight, paths: Sequence[str], name: str, *, rehearsal: bool
+    run: RunFile,
+    flight: Preflight,
+    paths: Sequence[str],
+    name: str,
+    planned: str,
+    *,
+    rehearsal: bool,
 ) -> RunFile:
     """The run in the folder, if it is the one that is asked for. Raises RunFolderError."""
     if run.rehearsal != rehearsal:
@@ -145,9 +154,8 @@ def _same(
         has, wants = kinds if run.rehearsal else kinds[::-1]
         raise RunFolderError(f"{name} holds {has}; start {wants} elsewhere with -o")
     ways = (
-        f"Its answers are kept. Start this elsewhere with -o; or see what of it could be reused, "
-        f"with the same flags: penstock plan {shlex.quote(name)}; or go on with the old one: "
-        f"penstock resume {shlex.quote(name)}"
+        f"Its answers are kept. Start this elsewhere with -o; or see what of it could be reused: "
+        f"{planned}\nor go on with the old one: penstock resume {shlex.quote(name)}"
     )
     differences = job_differences(run, flight.job)
     if differences:

@@ -14,7 +14,7 @@ from runner.matching import Answered, Kind, Rows, match
 from runner.row_ids import row_id
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Collection, Iterable
 
     from runner.damage import Damage
     from runner.folder import RunFile, RunFolder
@@ -109,7 +109,7 @@ def compare(folder: RunFolder, run: RunFile, flight: Preflight, damaged: list[Da
     return Compared(found, wanted, match(found.answered, wanted.rows, wanted.as_before))
 
 
-def read_answers(kept: Kept, damaged: set[int]) -> Found:
+def read_answers(kept: Kept, damaged: Collection[int | None]) -> Found:
     """What a run has answered, block by block; of damaged ones, what their journal holds."""
     found = Found()
     for block in kept.blocks():
@@ -156,16 +156,3 @@ def _asked(template: Template, row: Row) -> tuple[bytes, str | None]:
     except FailsRow:
         return _NO_KEY, None
     return bytes.fromhex(request.key), request.model
-
-
-def examine(folder: RunFolder, run: RunFile, *, verify: bool) -> list[Damage]:
-    """Which blocks cannot be used.
-
-    A run that goes on meanwhile may just be sealing one, so what is found is looked at twice.
-    """
-    seals = folder.seals(run)
-    flaws = seals.examine(verify=verify)[1]
-    if not flaws:
-        return []
-    again = {flaw.block for flaw in seals.examine(verify=verify)[1]}
-    return [flaw for flaw in flaws if flaw.block in again]

@@ -59,6 +59,8 @@ def next_command(summary: Summary, job: Job) -> str:
     run, tally = shlex.quote(summary.run), summary.tally
     if summary.state in {"running", "waiting", "paused", "draining"}:
         return f"penstock status {run} --follow"
+    if summary.damaged:
+        return f"penstock plan {run} --verify"
     if summary.state != "finished":
         return f"penstock resume {run}{_more(summary, job)}"
     if summary.pilot is not None:

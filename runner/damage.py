@@ -11,31 +11,37 @@ from runner.counted import counted
 if TYPE_CHECKING:
     from pathlib import Path
 
+_RESTORE = "restore the file from a copy"
+
 
 @dataclass(frozen=True, slots=True)
 class Damage:
-    """A block whose part, keys or record cannot be used. Found by `seals`, told by `plan`."""
+    """Results that were paid for and cannot be used. Found by `soundness`, told by the commands."""
 
-    block: int
-    path: Path  # the file
+    block: int | None  # None: results are missing, nobody knows of which block
+    path: Path  # the file, or the folder that lacks one
     problem: str  # what is wrong with it, to be read behind its name
     rows: range | None = None  # the block's rows; None where only the lost record knew them
+    count: int | None = None  # how many results, where it is not the whole block's
+    remedy: str = _RESTORE  # how nothing has to be paid for again
 
     def __str__(self) -> str:
-        if self.rows is None:
-            whose = f"the rows of block {self.block} were"
-        else:
-            rows = counted(len(self.rows), "row")
-            were = "was" if len(self.rows) == 1 else "were"
-            whose = f"its {rows} (from row {self.rows.start:,}) {were}"
-        return f"{self.path} {self.problem}: {whose} answered and paid for"
+        return f"{self.path} {self.problem}: {self._whose()} answered and paid for"
 
-    @staticmethod
-    def ways_on(run: Path) -> str:
+    def _whose(self) -> str:
+        if self.rows is not None:
+            start = f"(from row {self.rows.start:,})"
+            rows = counted(len(self.rows), f"row {start} was", f"rows {start} were")
+            return f"its {rows}"
+        if self.count is not None:
+            return counted(self.count, "row was", "rows were")
+        return f"the rows of block {self.block} were"
+
+    def ways_on(self, run: Path) -> str:
         """How the run in a folder goes on."""
         return (
-            f"Restore the file from a copy; or have these rows asked, and paid for, again, what is "
-            f"left of them set aside in superseded/: "
+            f"Either {self.remedy} and repeat the command; or have these rows asked, and paid for, "
+            f"again (what is left of them stays in superseded/): "
             f"penstock resume {shlex.quote(str(run))} --accept-changes"
         )
 
@@ -45,6 +51,6 @@ class Damage:
             "file": str(self.path),
             "block": self.block,
             "first_row": self.rows.start if self.rows is not None else None,
-            "rows": len(self.rows) if self.rows is not None else None,
+            "rows": len(self.rows) if self.rows is not None else self.count,
             "problem": self.problem,
         }

@@ -4,16 +4,20 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from runner.errors import MachineFault
 from runner.journal import brought_up_to_date, look_into, read_journals
 from runner.output import result_schema, results_of
 from runner.part_files import read_columns
+from runner.soundness import missing
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
+    from runner.damage import Damage
     from runner.folder import RunFile, RunFolder
     from runner.records import Result, Unfinished
     from runner.seal_record import SealRecord
+    from runner.tally import Tally
 
 
 class Earlier:
@@ -27,21 +31,34 @@ class Earlier:
         self.sealed: dict[int, SealRecord] = self._seals.records()
         self.journalled: set[int] = set()  # blocks with results that no part has
         self._bills: dict[int, dict[int, Unfinished]] = {}  # by block and row, as read at the start
+        self._damaged_lines = 0
 
     def read_journals(
         self, say: Callable[[str], None]
     ) -> Iterator[tuple[dict[int, Result], dict[int, Unfinished]]]:
         """Each journalled block's results and bills by row; flaws are said. Call it once.
 
-        What is yielded is let go: a block's results are read again when its turn comes, so that
-        memory does not grow with the number of open blocks.
+        Raises MachineFault for a file that has been renamed. What is yielded is let go: a block's
+        results are read again when its turn comes, so that memory does not grow with the number of
+        open blocks.
         """
         for file in read_journals(self._folder.journal, self._run.block_rows, mend=True):
+            self._refuse(file.astray())
             for flaw in file.flaws():
                 say(f"{flaw}.")
+            self._damaged_lines += len(file.damaged_lines)
             self.journalled.add(file.block)
             self._bills[file.block] = file.bills
             yield {**self._part_results(file.block), **file.results}, file.bills
+
+    def check_all_found(self, found: Tally) -> None:
+        """Raise MachineFault where less is found than was counted before. Call it last."""
+        self._refuse(missing(self._folder, self._run, found, named=self._damaged_lines))
+
+    def _refuse(self, flaw: Damage | None) -> None:
+        """What was paid for is asked again only where somebody has accepted that."""
+        if flaw is not None:
+            raise MachineFault(f"{flaw}. {flaw.ways_on(self._folder.path)}")
 
     def bills(self, block: int) -> dict[int, Unfinished]:
         """What rows have cost that have no result since, by row."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 import sys
 from dataclasses import MISSING, dataclass, field, fields, replace
 from pathlib import Path
@@ -10,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import orjson
 
 from runner.durable import fsync_folder, machine_fault, replace_file
-from runner.errors import JobError, RunFolderError
+from runner.errors import JobError, MachineFault, RunFolderError
 from runner.job import Job
 from runner.lock import Lock, holder, is_held
 from runner.seals import Seals
@@ -53,12 +54,17 @@ class RunFile:
         return total
 
     def superseded_total(self) -> dict[str, Any] | None:
-        """What was paid for answers that are no part of the output; None where nothing was."""
+        """What was paid for that is no part of the output; None where nothing was.
+
+        Answers, and attempts at rows that had none.
+        """
         paid = self.paid_before
         if not (paid.rows or paid.requests):
             return None
         return {
             "rows": paid.rows,
+            "requests": paid.requests,
+            "unmetered_attempts": paid.unmetered_attempts,
             "total_tokens": paid.total_tokens,
             "cost": paid.cost,
             "currency": paid.currency,
@@ -170,6 +176,17 @@ class RunFolder:
             fault = machine_fault("make the run folder", self.path, error)
             raise RunFolderError(str(fault).removesuffix("; then resume the run")) from None
 
+    def check_whole(self, run: RunFile) -> None:
+        """Raise MachineFault where a folder of the run's results is missing."""
+        for name in PARTS_OF_LAYOUT:
+            place = self.place(name, run)
+            if not place.is_dir():
+                raise MachineFault(
+                    f"{place} is missing, and with it answers that were paid for: bring the folder "
+                    f"back from a copy; or, where it was empty or is lost, go on without: "
+                    f"penstock resume {shlex.quote(str(self.path))} --accept-changes"
+                )
+
     def write_run(self, run: RunFile) -> None:
         """Make `run` the one that lives here, in one step."""
         replace_file(self._run_file, run.encode())
@@ -180,19 +197,25 @@ class RunFolder:
             data = orjson.loads(self._run_file.read_bytes())
         except (FileNotFoundError, NotADirectoryError):
             raise RunFolderError(self._no_run()) from None
-        except (OSError, orjson.JSONDecodeError) as error:
-            raise RunFolderError(f"{self._run_file} cannot be read: {error}") from None
+        except orjson.JSONDecodeError as error:
+            raise self._damaged(str(error)) from None
+        except OSError as error:
+            reason = error.strerror or str(error)
+            raise RunFolderError(f"{self._run_file} cannot be read: {reason}") from None
         try:
             if data.get("layout") in _READ_VERSIONS:
                 return RunFile.decode(data)
         except (LookupError, TypeError, AttributeError, JobError) as error:
-            raise RunFolderError(
-                f"{self._run_file} is damaged ({type(error).__name__}: {error}); bring it back "
-                f"from a copy. The answers in {self.path} are kept"
-            ) from None
+            raise self._damaged(f"{type(error).__name__}: {error}") from None
         raise RunFolderError(
             f"{self.path} was made by penstock {data.get('version')}, in a layout that this "
             f"version does not read; use that version to finish it"
+        )
+
+    def _damaged(self, why: str) -> RunFolderError:
+        return RunFolderError(
+            f"{self._run_file} is damaged ({why}); bring it back from a copy. The answers in "
+            f"{self.path} are kept"
         )
 
     def _no_run(self) -> str:
@@ -204,6 +227,11 @@ class RunFolder:
         if not self.path.exists():
             return (
                 f"{self.path}: there is no such run; `penstock generate -o {self.path}` starts one"
+            )
+        if self.parts.is_dir() and self.seal_records.is_dir():
+            return (
+                f"{self._run_file} is missing, and nothing else says what the answers in "
+                f"{self.path} were given to; bring it back from a copy"
             )
         return f"{self.path} holds no run (it has no run.json); give the folder that -o named"
 

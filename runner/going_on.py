@@ -7,18 +7,21 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Literal
 
 from runner.asked_again import Retry
-from runner.compared import compare, examine
+from runner.compared import compare
+from runner.counted import counted
 from runner.drift import with_changes
 from runner.errors import DatasetError, JobError, RunFolderError
 from runner.folder import RunFile, RunFolder, run_folder_of
 from runner.plan import is_drift, plan_of
 from runner.preflight import Preflight, prepare
 from runner.running import Run
-from runner.switch import set_aside, settle, switch
+from runner.soundness import examine, look_through_journal
+from runner.switch import enter_missing, next_number, set_aside, settle, switch
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
+    from runner.damage import Damage
     from runner.job import Job
 
 # What stands where the job or the dataset has changed: answers to the very same requests alone, or
@@ -40,6 +43,7 @@ def go_on(
     retry: Sequence[str] = (),
     accept: Accept | None = None,
     providers_file: str | None = None,
+    plan_command: str | None = None,
     say: Callable[[str], None] = lambda _: None,
 ) -> Run:
     """The run that lives at `name`, to be finished, with `changes` to its job's settings.
@@ -47,7 +51,8 @@ def go_on(
     `retry` names the results to ask again: failed, length, empty or an error_type; settings that
     decide what is asked may then change for those rows alone. Where the job or the dataset has
     changed, or a part is damaged, `accept` says what stands; without it that is refused, with a
-    plan. Accepting lays the answers out anew before this returns; what is superseded is kept.
+    plan, and the refusal names `plan_command`, which shows it again. Accepting lays the answers out
+    anew before this returns; what is superseded is kept.
     """
     folder, _ = run_folder_of(name)
     kept = folder.read_run()
@@ -57,7 +62,8 @@ def go_on(
     if again is not None:
         flight.template_for(again)  # its flaws are told before the run folder is touched
     if accept is None and is_drift(kept, flight):
-        raise _refusal(folder, kept, flight, name)
+        planned = plan_command or f"penstock plan {shlex.quote(name)}"
+        raise _refusal(folder, kept, flight, name, planned)
     key = None if kept.rehearsal else flight.read_key()
     if accept is not None:
         with folder.lock():
@@ -87,32 +93,47 @@ def _accepted(
     say: Callable[[str], None],
 ) -> RunFile:
     """The run after all that has changed has been accepted; nothing is lost on the way."""
+    folder.prepare()  # a folder that is gone is made anew: what was in it is missing then
     run = settle(folder, folder.read_run())
+    folder.seals(run).mend()
+    run, gone = enter_missing(folder, run)
+    if gone:
+        say(
+            f"{counted(gone, 'row')} had a result that cannot be found or used. What was paid for "
+            f"stays in the run's totals."
+        )
+    run = _set_aside(folder, run, look_through_journal(folder, run)[0], say)
     if is_drift(run, flight):
         new = replace(run, job=flight.job, digest=None, pilot=None).over(
             paths, flight.dataset.stamp()
         )
         return switch(folder, run, new, flight, keep_answered=accept == "answered", say=say)
-    folder.seals(run).mend()
-    damaged = examine(folder, run, verify=True)
+    return _set_aside(folder, run, examine(folder, run, verify=True), say)
+
+
+def _set_aside(
+    folder: RunFolder, run: RunFile, damaged: list[Damage], say: Callable[[str], None]
+) -> RunFile:
+    if not damaged:
+        return run
+    place = folder.superseded / next_number(folder, run)
     for flaw in damaged:
-        say(f"{flaw}; set aside in {folder.superseded}, and asked again.")
-    return set_aside(folder, run, damaged) if damaged else run
+        say(f"{flaw}; asked again now. What is left of them is kept in {place}.")
+    return set_aside(folder, run, damaged)
 
 
 def _refusal(
-    folder: RunFolder, run: RunFile, flight: Preflight, name: str
+    folder: RunFolder, run: RunFile, flight: Preflight, name: str, planned: str
 ) -> DatasetError | RunFolderError | JobError:
     """Why a resume does not simply go on, what it would do, and the ways on."""
     damaged = examine(folder, run, verify=True)
     found = plan_of(name, run, flight, compare(folder, run, flight, damaged), damaged)
-    quoted = shlex.quote(name)
     what = "the dataset is not what it was" if found.dataset else "this asks otherwise than before"
     told = "\n".join(found.lines()[1:])
     text = (
         f"{name}: {what}, so nothing is sent:\n{told}\n"
         f"Add --accept-changes or --keep-answered to this command; answers that are not reused "
         f"stay in {folder.superseded}. Changed flags hold for rows asked again alone with "
-        f"--retry KIND. With the same flags, this shows the plan: penstock plan {quoted}"
+        f"--retry KIND. The plan again: {planned}"
     )
     return DatasetError(text) if found.dataset else RunFolderError(text)

@@ -21,7 +21,7 @@ from typing import TYPE_CHECKING, Any
 
 import orjson
 
-from runner.counted import counted
+from runner.damage import Damage
 from runner.durable import (
     append,
     cut_off,
@@ -133,19 +133,25 @@ class JournalFile:
 
     def flaws(self) -> list[str]:
         """What is damaged in it, and what that means."""
-        found = [
+        return [
             f"{self.path}, line {line}, is damaged; its row is asked again"
             for line in self.damaged_lines
         ]
-        if self.strange_rows and self._block_rows:
-            first = self.strange_rows[0]
-            lines = counted(len(self.strange_rows), "of its lines holds", "of its lines hold")
-            found.append(
-                f"{self.path} is damaged: {lines} rows of other blocks, from row {first} on, and "
-                f"are not used. It may have been renamed: those rows belong into "
-                f"{first // self._block_rows:05d}.jsonl"
-            )
-        return found
+
+    def astray(self) -> Damage | None:
+        """What is wrong where it holds results of other blocks: it has been renamed."""
+        if not self.strange_rows or not self._block_rows:
+            return None
+        first = self.strange_rows[0]
+        its_name = self.path.with_name(f"{first // self._block_rows:05d}.jsonl")
+        return Damage(
+            self.block,
+            self.path,
+            f"holds results of other blocks, from row {first:,} on, and seems to be "
+            f"{its_name.name} under another name",
+            count=len(set(self.strange_rows)),
+            remedy=f"give it back its name ({its_name})",
+        )
 
 
 def read_journals(folder: Path, block_rows: int, *, mend: bool) -> Iterator[JournalFile]:

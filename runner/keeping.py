@@ -83,6 +83,7 @@ class Keeping:
                 self._reopened.add(index)
             if index not in earlier.journalled:
                 self.tally.merge(record.tally)
+        earlier.check_all_found(self.tally)
         for kind in self._retry.missing_in(self.tally) if self._retry is not None else ():
             there = ", ".join(sorted(self.tally.failures)) or "none"
             self._say(f"--retry {kind}: no row has such a result; failures there are: {there}.")

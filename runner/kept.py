@@ -55,7 +55,7 @@ class Kept:
     def blocks(self) -> list[int]:
         """The blocks that hold a result, in order."""
         unsealed = {int(path.stem) for path in self._journal.glob("[0-9]*.jsonl")}
-        return sorted(unsealed.union(self._seals.blocks()))
+        return sorted(unsealed.union(self._seals.blocks(), self._seals.parts_there()))
 
     def journalled(self, block: int) -> dict[int, Result]:
         """A block's results, by row, that may not be in its part yet."""
@@ -67,7 +67,13 @@ class Kept:
 
     def record(self, block: int) -> SealRecord | None:
         """The record of a sealed block; None for one that is not."""
-        return self._seals.record(block)
+        return self._steadily(block, self._recorded)
+
+    def _recorded(self, block: int) -> SealRecord | None:
+        found = self._seals.record(block)
+        if found is None and (flaw := self._seals.unrecorded(block)) is not None:
+            raise self._seals.fault(flaw)
+        return found
 
     def results(self, block: int, rows: range | None = None) -> dict[int, Result]:
         """A block's results, by row and in order; with `rows`, those among them alone."""
@@ -123,7 +129,7 @@ class Kept:
         self._steadily(block, self._owner)
         return pq.read_schema(self._seals.part(block))
 
-    def tally(self, damaged: Collection[int] = ()) -> Tally:
+    def tally(self, damaged: Collection[int | None] = ()) -> Tally:
         """All results and bills: records where blocks are sealed, else the results themselves.
 
         Of `damaged` blocks only what their journal holds.
@@ -190,7 +196,7 @@ class Kept:
         After a crash between the renames the part is newer than its record, until the run's next
         start mends that.
         """
-        record = self._seals.record(block)
+        record = self._recorded(block)
         if record is None:
             return None
         try:

@@ -6,15 +6,15 @@ from array import array
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
-from runner.compared import compare, examine
+from runner.compared import compare
 from runner.counted import counted
 from runner.drift import file_change, job_differences, same_dataset, with_changes
 from runner.folder import run_folder_of
-from runner.journal import read_journals
 from runner.kept import Kept
 from runner.matching import Kind
 from runner.preflight import prepare
 from runner.reading import in_one_layout
+from runner.soundness import examine, look_through_journal, missing
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -143,7 +143,7 @@ def plan(
 ) -> Plan:
     """What `resume` would do with the run at `name`, under `changes` to its job's settings.
 
-    With `verify` every part, and every line of the journal, is read and compared with its checksum.
+    With `verify` every part is read and compared with its checksum; the journal's lines always are.
     Raises Refused where the job, the dataset or the folder is wrong.
     """
     folder, _ = run_folder_of(name)
@@ -153,12 +153,12 @@ def plan(
         flight = prepare(job, paths or run.paths, providers_file=providers_file)
         drifted = is_drift(run, flight)
         damaged = examine(folder, run, verify=verify or drifted)
-        lines = _damaged_lines(folder, run) if verify else []
+        astray, lines = look_through_journal(folder, run)
         if drifted:
             compared = compare(folder, run, flight, damaged)
-            found = plan_of(name, run, flight, compared, damaged, lines)
+            found = plan_of(name, run, flight, compared, [*damaged, *astray], lines)
         else:
-            found = _as_it_is(folder, run, flight, name, damaged, lines)
+            found = _as_it_is(folder, run, flight, name, [*damaged, *astray], lines)
         return replace(found, pilot=run.pilot is not None)
 
     return in_one_layout(folder, folder.read_run(), planned)
@@ -218,7 +218,12 @@ def _as_it_is(
     damaged_lines: list[str],
 ) -> Plan:
     """The plan where nothing has changed: only what has no answer is asked."""
-    tally = Kept(folder, run).tally(damaged={flaw.block for flaw in damaged})
+    journal = folder.place("journal", run)
+    parts = {flaw.block for flaw in damaged if flaw.path.parent != journal}
+    tally = Kept(folder, run).tally(parts)
+    if not damaged and not folder.is_live():
+        flaw = missing(folder, run, tally, named=len(damaged_lines))
+        damaged = [] if flaw is None else [flaw]
     total = flight.total_rows or run.total_rows
     ends = [end for end in (total, flight.job.first) if end is not None]
     scope = None if total is None else min(ends)
@@ -239,11 +244,3 @@ def _as_it_is(
         damaged_lines=damaged_lines,
         superseded=run.superseded_total(),
     )
-
-
-def _damaged_lines(folder: RunFolder, run: RunFile) -> list[str]:
-    return [
-        flaw
-        for file in read_journals(folder.place("journal", run), run.block_rows, mend=False)
-        for flaw in file.flaws()
-    ]

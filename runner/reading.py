@@ -9,7 +9,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, NamedTuple, TypeVar
 
 from runner.durable import faults
-from runner.errors import MachineFault, StopsRun
+from runner.errors import StopsRun
 from runner.folder import PARTS_OF_LAYOUT
 
 if TYPE_CHECKING:
@@ -51,7 +51,7 @@ def in_one_layout(folder: RunFolder, run: RunFile, read: Callable[[RunFile], _T]
         else:
             there = folder.read_run()
             if _layout_of(folder, there) == before:
-                _check_whole(before)
+                folder.check_whole(there)
                 return found
         run = there
 
@@ -72,12 +72,3 @@ def _identity(place: Path) -> tuple[int, int] | None:
     except FileNotFoundError:
         return None
     return found.st_dev, found.st_ino
-
-
-def _check_whole(layout: _Layout) -> None:
-    for place, identity in layout.places:
-        if identity is None:
-            raise MachineFault(
-                f"{place} is missing, and with it answers that were paid for: bring the folder "
-                f"back from a copy (or make it, where it was empty)"
-            )

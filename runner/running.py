@@ -77,6 +77,7 @@ class Run:
         self._stopped: StopsRun | None = None
         self._expected: Expected | None = None
         self._elapsed_before_s = 0.0  # in the processes before
+        self._killed_attempts = 0
 
     def expect(self, found: Estimate) -> None:
         """Remember, when it goes, what it was said to cost, to be compared with the bill.
@@ -107,10 +108,13 @@ class Run:
                 return await self._go(client)
 
     async def _go(self, client: Client) -> Summary:
-        self._folder.prepare()
+        if self._fresh:
+            self._folder.prepare()
         with self._folder.lock():
             if self._fresh and self._folder.exists():
                 raise RunFolderError(f"{self.name} has just been started by another process")
+            if not self._fresh:
+                self._folder.check_whole(self._folder.read_run())
             self._run = take_up(self._folder, self._run)
             self._look_back()
             keeping = self._keep()
@@ -129,9 +133,11 @@ class Run:
     def _look_back(self) -> None:
         """What the process before left: how long it took, and what it was killed with."""
         before = None if self._fresh else Summary.read(self._folder.summary)
-        if before is not None:
-            self._elapsed_before_s = before.elapsed_s + before.elapsed_before_s
-        if before is not None and before.exit_status is None and before.in_flight:
+        if before is None:
+            return
+        self._elapsed_before_s = before.elapsed_s + before.elapsed_before_s
+        self._killed_attempts = before.killed_by_now()
+        if self._killed_attempts > before.killed_attempts:
             self._say(
                 f"The process before was killed with about "
                 f"{counted(before.in_flight, 'reply')} on the way; what it would have "
@@ -299,12 +305,14 @@ class Run:
             rows=None if rows is None else max(rows, tally.rows),
             tally=tally,
             superseded=self._run.superseded_total(),
+            layout=len(self._run.superseded),
             elapsed_s=progress.elapsed_s if progress else 0.0,
             elapsed_before_s=self._elapsed_before_s,
             rehearsal=self.rehearsal,
             pilot=self.pilot,
             estimated=self._estimated(),
             in_flight=course.asking.in_flight if course else 0,
+            killed_attempts=self._killed_attempts,
             parked=course.intake.parked if course else 0,
             export=str(self._export) if self._export else None,
             budget=self._spending.to_json() if self._spending else None,

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import zlib
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import orjson
 
@@ -12,6 +13,9 @@ from runner.tally import Tally
 
 if TYPE_CHECKING:
     from pathlib import Path
+
+# A flipped digit is still JSON, and the counts in a record are money.
+_CRC = b',\n  "crc": "%08x"\n}'
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,13 +37,14 @@ class SealRecord:
         """The record as the text of its file."""
         data = {name: getattr(self, name) for name in self.__slots__ if name != "tally"}
         options = orjson.OPT_INDENT_2 | orjson.OPT_NON_STR_KEYS
-        return orjson.dumps({**data, "tally": self.tally.to_json()}, option=options)
+        text = orjson.dumps({**data, "tally": self.tally.to_json()}, option=options)
+        return text[:-2] + _CRC % zlib.crc32(text)
 
     @classmethod
     def read(cls, path: Path) -> SealRecord:
         """The record in a file. Raises MachineFault when it is damaged, FileNotFoundError."""
         try:
-            data = orjson.loads(path.read_bytes())
+            data = _checked(path.read_bytes())
             tally = Tally.from_json(data["tally"])
             unmetered = {int(row): count for row, count in data["unmetered"].items()}
             return cls(**{**data, "tally": tally, "unmetered": unmetered})
@@ -47,9 +52,19 @@ class SealRecord:
             raise MachineFault(f"{path} is damaged ({error})") from None
 
 
+def _checked(text: bytes) -> dict[str, Any]:
+    """The record in a text. Those of the first versions have no checksum."""
+    data: dict[str, Any] = orjson.loads(text)
+    if data.pop("crc", None) is not None:
+        size = len(_CRC % 0)
+        if text[-size:] != _CRC % zlib.crc32(text[:-size] + b"\n}"):
+            raise ValueError("its checksum is not that of its contents")
+    return data
+
+
 def tally_in(path: Path) -> Tally:
-    """What a block's record adds up to; nothing where it cannot be read."""
+    """What a block's record adds up to; nothing where there is none, or it cannot be read."""
     try:
         return SealRecord.read(path).tally
-    except MachineFault:
+    except (MachineFault, OSError):
         return Tally()

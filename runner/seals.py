@@ -99,10 +99,11 @@ class Seals:
         With `waiting` those of a record that waits for its name; the keys are given theirs first.
         """
         path = self._keys_of(record.block, waiting=waiting)
+        problem = _problem(path, _keys_bytes(record), record.keys_sha256 if waiting else None)
+        if problem is not None:
+            raise self.lost(record, problem, path)
         with faults("read", path):
             packed = path.read_bytes()
-        if waiting and sha256_over(packed) != record.keys_sha256:
-            raise self.lost(record, "is damaged (its SHA-256 is not the one on record)", path)
         size = record.rows * _KEY_BYTES
         return packed[:size], packed[size:]
 
@@ -195,7 +196,7 @@ class Seals:
         """
         found: dict[int, SealRecord] = {}
         flaws: list[Damage] = []
-        for block in sorted({*self.blocks(), *self._parts_there()}):
+        for block in sorted({*self.blocks(), *self.parts_there()}):
             one = self._examined(block, verify=verify)
             if isinstance(one, Damage):
                 one = self._unfinished(block) or one
@@ -212,7 +213,7 @@ class Seals:
         except MachineFault as fault:
             return _unreadable(block, path, fault)
         if record is None:
-            return Damage(block, self.part(block), f"has no record: {path} is missing")
+            return self._without_record(block)
         return self._flaw(record, verify=verify) or record
 
     def _unfinished(self, block: int) -> SealRecord | None:
@@ -225,15 +226,26 @@ class Seals:
             return None
         return record
 
-    def _parts_there(self) -> list[int]:
+    def unrecorded(self, block: int) -> Damage | None:
+        """What is wrong where a part lies without any record; None where that is not so."""
+        waiting = self.record_path(block).with_suffix(".next.json")
+        if self.record_path(block).exists() or waiting.exists() or not self.part(block).exists():
+            return None
+        return self._without_record(block)
+
+    def _without_record(self, block: int) -> Damage:
+        problem = f"has no record: {self.record_path(block)} is missing"
+        return Damage(block, self.part(block), problem)
+
+    def parts_there(self) -> list[int]:
+        """The blocks that have a part, with a record or without."""
         parts = self.parts.glob(f"part-[0-9]*.{self.kind}")
         return [int(path.stem.removeprefix("part-")) for path in parts]
 
     def _flaw(self, record: SealRecord, *, verify: bool, waiting: bool = False) -> Damage | None:
-        size = record.rows * _KEY_BYTES * (2 if record.has_ids else 1)
         for path, expected, sha256 in (
             (self.part(record.block), record.part_bytes, record.part_sha256),
-            (self._keys_of(record.block, waiting=waiting), size, record.keys_sha256),
+            (self._keys_of(record.block, waiting=waiting), _keys_bytes(record), record.keys_sha256),
         ):
             problem = _problem(path, expected, sha256 if verify else None)
             if problem is not None:
@@ -275,6 +287,10 @@ class Seals:
                     rename(path, folder / path.name)
                     fsync_folder(folder)
                     fsync_folder(path.parent)
+
+
+def _keys_bytes(record: SealRecord) -> int:
+    return record.rows * _KEY_BYTES * (2 if record.has_ids else 1)
 
 
 def _identity(path: Path) -> tuple[int, int, int] | None:

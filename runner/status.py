@@ -13,12 +13,15 @@ from runner.conclusion import next_command
 from runner.folder import RunFolder
 from runner.kept import Kept
 from runner.reading import in_one_layout
+from runner.soundness import examine, look_through_journal, missing
 from runner.summary import Summary
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+    from runner.damage import Damage
     from runner.folder import RunFile
+    from runner.tally import Tally
 
 _DEPTH = 3  # how far below a folder runs are looked for
 _TAIL_BYTES = 4096  # of measures.jsonl: some lines
@@ -28,7 +31,8 @@ def summary_of(folder: RunFolder, run: RunFile, name: str) -> Summary:
     """Where the run stands now; `name` is what to call it. Writes nothing.
 
     A process that works on it tells by summary.json. One that died there told less than it did, so
-    its results are counted; raises MachineFault where they cannot be read.
+    its results are counted. Where none works on it, files that are missing or have another size are
+    told too.
     """
     return in_one_layout(folder, run, lambda there: _summary_of(folder, there, name))
 
@@ -37,18 +41,22 @@ def _summary_of(folder: RunFolder, run: RunFile, name: str) -> Summary:
     # Asked before the file is read: a process ends only after its last word.
     is_live = folder.is_live()
     told = Summary.read(folder.summary)
+    damaged = [] if is_live else examine(folder, run, verify=False)
     if told is None or _is_stale(told, folder):
-        summary = _counted(folder, run, name, None, is_live=is_live)
+        summary = _counted(folder, run, name, None, damaged, is_live=is_live)
+        summary.killed_attempts = 0 if told is None else told.killed_by_now()
     elif told.exit_status is None and not is_live:
         # It may have ended in between, and then its last word is there now.
         told = Summary.read(folder.summary) or told
         if told.exit_status is None:
-            summary = _counted(folder, run, name, told, is_live=False)
+            summary = _counted(folder, run, name, told, damaged, is_live=False)
+            summary.killed_attempts = told.killed_by_now()
         else:
             summary = told
     else:
         summary = told
     summary.run = name
+    summary.damaged += damaged
     summary.next = next_command(summary, run.job)
     return summary
 
@@ -60,7 +68,13 @@ def _is_stale(told: Summary, folder: RunFolder) -> bool:
 
 
 def _counted(
-    folder: RunFolder, run: RunFile, name: str, told: Summary | None, *, is_live: bool
+    folder: RunFolder,
+    run: RunFile,
+    name: str,
+    told: Summary | None,
+    damaged: list[Damage],
+    *,
+    is_live: bool,
 ) -> Summary:
     ends = [end for end in (run.total_rows, run.job.first) if end is not None]
     rows = min(ends) if run.total_rows is not None else told.rows if told else None
@@ -70,7 +84,7 @@ def _counted(
         run=name,
         state="running" if is_live else "dead",
         rows=rows,
-        tally=Kept(folder, run).tally(),
+        tally=Kept(folder, run).tally({flaw.block for flaw in damaged}),
         elapsed_s=told.elapsed_s if told else 0.0,
         elapsed_before_s=told.elapsed_before_s if told else 0.0,
         rehearsal=run.rehearsal,
@@ -81,12 +95,22 @@ def _counted(
         written_at=told.written_at if told else run.created,
     )
     if not is_live:
+        summary.damaged += _gone(folder, run, summary.tally, damaged)
         who = folder.holder()
         summary.message = (
             f"its process ({who.get('pid', 'unknown')} on {who.get('host', 'this machine')}) is "
             f"gone and did not say why; what it kept is counted here"
         )
     return summary
+
+
+def _gone(folder: RunFolder, run: RunFile, found: Tally, damaged: list[Damage]) -> list[Damage]:
+    """Journal files under another name, or else results that are not to be found at all."""
+    astray, lines = look_through_journal(folder, run)
+    if astray or damaged:
+        return astray
+    flaw = missing(folder, run, found, named=len(lines))
+    return [] if flaw is None else [flaw]
 
 
 def pace_of(folder: RunFolder, summary: Summary) -> tuple[float, float | None] | None:

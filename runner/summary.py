@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 import orjson
@@ -13,6 +13,10 @@ from runner.tally import Tally
 
 if TYPE_CHECKING:
     from pathlib import Path
+
+    from runner.damage import Damage
+
+_MADE_ANEW = frozenset({"tally", "damaged"})  # when a summary is read
 
 
 @dataclass(slots=True)
@@ -34,6 +38,7 @@ class Summary:
     pilot: int | None = None  # rows asked of a pilot, spread over the dataset; None: it is none
     estimated: dict[str, Any] | None = None  # low, high, currency, by: what it was to cost
     in_flight: int = 0
+    killed_attempts: int = 0  # about so many were on their way when processes were killed
     parked: int = 0
     export: str | None = None
     budget: dict[str, Any] | None = None  # its limits, spent, lost, left; None: there is none
@@ -41,17 +46,23 @@ class Summary:
     limited_by: str | None = None  # which limit binds now; None: it does not run
     control: dict[str, Any] | None = None  # the last order that was taken up
     superseded: dict[str, Any] | None = None  # paid for, but no part of the output any more
+    layout: int = -1  # how often something had been superseded by then; -1: not told
     written_at: float | None = None  # seconds since the epoch; None: not read from its file
+    damaged: list[Damage] = field(default_factory=list)  # that `status` found; in no file
 
     @property
     def pending(self) -> int | None:
         """Rows without a result; None while the number of rows is unknown."""
         return None if self.rows is None else max(0, self.rows - self.tally.rows)
 
+    def killed_by_now(self) -> int:
+        """`killed_attempts` where nobody works on the run any more: with those of its process."""
+        return self.killed_attempts + (self.in_flight if self.exit_status is None else 0)
+
     def to_json(self) -> dict[str, Any]:
         """The documented keys of `--json`; the last ones only where there is something."""
         tally = self.tally
-        more = {
+        more: dict[str, Any] = {
             "elapsed_before_s": round(self.elapsed_before_s, 3) or None,
             "pilot": self.pilot,
             "estimated": self.estimated,
@@ -60,6 +71,8 @@ class Summary:
             "limited_by": self.limited_by,
         }
         more["superseded"] = self.superseded
+        more["killed_attempts"] = self.killed_attempts or None
+        more["damaged"] = [flaw.to_json() for flaw in self.damaged] or None
         return {
             "run": self.run,
             "state": self.state,
@@ -94,6 +107,8 @@ class Summary:
             "pilot": self.pilot,
             "estimated": self.estimated,
             "in_flight": self.in_flight,
+            "killed_attempts": self.killed_attempts,
+            "layout": self.layout,
             "parked": self.parked,
             "export": self.export,
             "budget": self.budget,
@@ -114,7 +129,7 @@ class Summary:
             data = orjson.loads(path.read_bytes())
             return cls(
                 tally=Tally.from_json(data["tally"]),
-                **{name: data[name] for name in cls.__slots__ if name != "tally"},
+                **{name: data[name] for name in cls.__slots__ if name in data.keys() - _MADE_ANEW},
             )
         except (OSError, orjson.JSONDecodeError, LookupError, TypeError, AttributeError):
             return None

@@ -17,16 +17,19 @@ from contextlib import suppress
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from runner.compared import compare, examine
+from runner.compared import compare
 from runner.durable import faults, fsync_folder, remove_folder, rename, write_durable
 from runner.errors import MachineFault, RunFolderError
 from runner.folder import PARTS_OF_LAYOUT
+from runner.journal import JournalFile, brought_up_to_date
 from runner.rebuilding import Rebuilding
 from runner.seal_record import tally_in
+from runner.soundness import bill_of_missing, examine
 from runner.tally import Tally
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+    from pathlib import Path
 
     from runner.damage import Damage
     from runner.folder import RunFile, RunFolder
@@ -88,14 +91,38 @@ def _exchange(folder: RunFolder, number: str) -> None:
 
 
 def set_aside(folder: RunFolder, run: RunFile, damaged: list[Damage]) -> RunFile:
-    """Move what is left of damaged blocks to superseded/, so that their rows are asked again."""
+    """Move what is left of damage to superseded/, so that its rows are asked again."""
     place = folder.superseded / next_number(folder, run)
+    journal = folder.place("journal", run)
     for flaw in damaged:
-        folder.seals(run).set_aside(flaw.block, place)
+        if flaw.path.parent == journal:
+            _set_file_aside(flaw.path, place)
+        elif flaw.block is not None:
+            folder.seals(run).set_aside(flaw.block, place)
     with faults("force to disk", place):
         fsync_folder(folder.superseded)
         fsync_folder(folder.path)
         return _enter_set_aside(folder, run)
+
+
+def _set_file_aside(path: Path, place: Path) -> None:
+    folder = place / path.parent.name
+    with faults("set aside", path):
+        folder.mkdir(parents=True, exist_ok=True)
+        rename(path, folder / path.name)
+        fsync_folder(folder)
+        fsync_folder(path.parent)
+
+
+def enter_missing(folder: RunFolder, run: RunFile) -> tuple[RunFile, int]:
+    """Enter into run.json what was paid for results that are gone without a trace; how many."""
+    gone = bill_of_missing(folder, run)
+    if gone is None:
+        return run, 0
+    number = next_number(folder, run)
+    run = replace(run, superseded={**run.superseded, number: gone.to_json()})
+    folder.write_run(run)
+    return run, gone.rows
 
 
 def _enter_set_aside(folder: RunFolder, run: RunFile) -> RunFile:
@@ -106,11 +133,20 @@ def _enter_set_aside(folder: RunFolder, run: RunFile) -> RunFile:
             total = Tally()
             for path in sorted((place / "seals").glob("[0-9]*.json")):
                 total.merge(tally_in(path))
+            for path in sorted((place / "journal").glob("[0-9]*.jsonl")):
+                _add_all(total, JournalFile(path, mend=False))
             entered[place.name] = total.to_json()
     if entered != run.superseded:
         run = replace(run, superseded=entered)
         folder.write_run(run)
     return run
+
+
+def _add_all(total: Tally, file: JournalFile) -> None:
+    for result in brought_up_to_date(file.results, file.bills).values():
+        total.add(result)
+    for row in file.bills.keys() - file.results.keys():
+        total.add_bill(file.bills[row])
 
 
 def next_number(folder: RunFolder, run: RunFile) -> str:

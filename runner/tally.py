@@ -134,6 +134,15 @@ class Tally:
         for model, rows in other.models.items():
             self._answer(model, rows)
 
+    def beyond(self, other: Tally) -> Tally:
+        """The counts and money that `other` lacks of this; nothing where it has more."""
+        names = {name: max(0, getattr(self, name) - getattr(other, name)) for name in _COUNTS}
+        costs = {
+            currency: max(0, pico - other.costs_pico.get(currency, 0))
+            for currency, pico in self.costs_pico.items()
+        }
+        return Tally(**names, costs_pico=costs)
+
     def to_json(self) -> dict[str, Any]:
         """The counts as JSON-ready data; `from_json` reads them back."""
         data: dict[str, Any] = {name: getattr(self, name) for name in _COUNTS}

@@ -31,8 +31,9 @@ class Fault:
     step: str  # a function of `runner.durable`
     path: str  # a pattern for the last two names of the path
     nth: int  # from 1
-    # amid: half of the bytes are written; refused: it lives on, and the disk reports an error
+    # amid: half of the bytes are written; refused: it lives on, and the system reports an error
     moment: Literal["before", "amid", "after", "refused"]
+    error: int = errno.EIO  # that is reported, once: who tries again succeeds
 
     def arguments(self) -> list[str]:
         """The command line before penstock's own arguments."""
@@ -49,11 +50,12 @@ def _wrapped(fault: Fault, real: Callable[..., Any]) -> Callable[..., Any]:
     def step(*args: Any) -> Any:
         nonlocal left
         path = args[_ABOUT[fault.step]]
-        left -= fnmatch("/".join(path.absolute().parts[-2:]), fault.path)
-        if left > 0:
+        is_meant = fnmatch("/".join(path.absolute().parts[-2:]), fault.path)
+        left -= is_meant
+        if left > 0 or (fault.moment == "refused" and not (is_meant and left == 0)):
             return real(*args)
         if fault.moment == "refused":
-            raise OSError(errno.EIO, os.strerror(errno.EIO))
+            raise OSError(fault.error, os.strerror(fault.error))
         if fault.moment == "amid" and fault.step == "append":
             _, handle, data = args
             real(path, handle, data[: len(data) // 2])

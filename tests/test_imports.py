@@ -29,8 +29,9 @@ LAYERS: dict[str, tuple[frozenset[str], ...]] = {
             ),
             "row_ids",
             "folder blocks pilot worst_case sealing endpoint_prices sink",
-            "drift kept reading earlier room job_checks",
-            "losses side_by_side preflight conclusion for_excel",
+            "drift kept reading room job_checks",
+            "soundness",
+            "earlier losses side_by_side preflight conclusion for_excel",
             "export shown checked status compared budget_limits filling",
             "dry_run estimate plan rebuilding budget_history",
             "switch",
@@ -50,7 +51,7 @@ LAYERS: dict[str, tuple[frozenset[str], ...]] = {
         frozenset(line.split())
         for line in (
             "words options default_output __init__",
-            "screen dry_run estimate_words rehearsal_words next_command",
+            "screen dry_run estimate_words rehearsal_words next_command as_given",
             "opening going",
             "consent",
             "pilot",

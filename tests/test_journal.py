@@ -416,6 +416,9 @@ def test_a_file_renamed_to_another_blocks_number_is_no_result_of_that_block(tmp_
     path.write_bytes(encode_line(some_bill(1)) + b"".join(lines))
     (file,) = read_journals(tmp_path, ROWS_A_BLOCK, mend=True)
     assert (list(file.results), file.bills) == ([ROWS_A_BLOCK], {})
-    (flaw,) = file.flaws()
-    assert flaw.startswith(f"{path} is damaged: 2 of its lines hold rows of other blocks, from row")
-    assert flaw.endswith("those rows belong into 00000.jsonl")
+    assert file.flaws() == []
+    flaw = file.astray()
+    assert flaw is not None
+    assert str(flaw).startswith(f"{path} holds results of other blocks, from row 1 on, and seems")
+    assert flaw.remedy == f"give it back its name ({tmp_path / '00000.jsonl'})"
+    assert (flaw.block, flaw.count) == (1, 2)

@@ -102,8 +102,10 @@ def test_verify_reads_everything_and_names_what_is_damaged(
     part.write_bytes(content)
     journal = run.folder.journal / "00001.jsonl"
     journal.write_bytes(journal.read_bytes().replace(b"answer 5", b"answer 6"))
-    assert "damaged" not in run_here(capsys, "plan", "run").out, "the sizes are right"
-    out = run_here(capsys, "plan", "run", "--verify").out
+    assert "is damaged (its" not in run_here(capsys, "plan", "run").out, "the sizes are right"
+    verified = run_here(capsys, "plan", "run", "--verify")
+    assert verified.status == 5
+    out = verified.out
     assert f"{part.relative_to(Path.cwd())} is damaged (its SHA-256" in out
     assert "its 4 rows (from row 0)" in out
     assert f"{journal.relative_to(Path.cwd())}, line 2, is damaged; its row is asked again" in out

@@ -10,7 +10,6 @@ import pytest
 from crash import Crash, Killed
 from test_switch import AFTER, ROWS, accept, begun, rewrite
 
-from runner.compared import examine
 from runner.errors import MachineFault
 from runner.estimate.measured import measure
 from runner.estimate.prompt_census import Counting, by_bytes
@@ -20,6 +19,7 @@ from runner.plan import plan
 from runner.preflight import prepare
 from runner.reading import in_one_layout
 from runner.shown import ShownRows
+from runner.soundness import examine
 from runner.status import summary_of
 from runner.switch import set_aside, settle
 

@@ -258,7 +258,12 @@ async def test_a_part_that_is_gone_is_named_before_anything_is_sent(
         with pytest.raises(MachineFault, match=r"part-00000\.parquet is missing: its 10 rows"):
             await go_on(str(tmp_path / "run")).go()
         (tmp_path / "run" / "seals" / "00000.json").unlink()
-        assert (await go_on(str(tmp_path / "run")).go()).exit_status == 0
+        with pytest.raises(MachineFault, match="10 rows had a result when the last summary was"):
+            await go_on(str(tmp_path / "run")).go()
+        again = await go_on(str(tmp_path / "run"), accept="changes").go()
+        assert again.exit_status == 0
+        assert again.superseded is not None
+        assert (again.superseded["rows"], again.superseded["cost"]) == (ROWS, again.tally.cost)
         assert at.requests == ROWS
     assert_complete(tmp_path / "run")
 

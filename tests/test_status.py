@@ -9,7 +9,6 @@ import orjson
 import pytest
 from some_runs import SomeRun, questions
 
-from runner.errors import MachineFault
 from runner.status import pace_of, runs_below, summary_of
 from runner.tally import Tally
 
@@ -101,10 +100,36 @@ def test_looking_changes_nothing(run: SomeRun) -> None:
     assert after == before
 
 
-def test_a_dead_run_with_a_lost_part_names_it(run: SomeRun) -> None:
+@pytest.mark.parametrize("ended", [True, False])
+def test_a_run_with_a_lost_part_names_it_and_the_command_that_looks(
+    run: SomeRun, *, ended: bool
+) -> None:
+    if ended:
+        run.tell(state="stopped", tally=Tally(rows=5, failed=1), exit_status=3)
     run.folder.seals(run.run).part(0).unlink()
-    with pytest.raises(MachineFault, match=r"part-00000\.parquet is missing"):
-        summary(run)
+    found = summary(run)
+    (flaw,) = found.damaged
+    assert str(flaw).endswith("is missing: its 4 rows (from row 0) were answered and paid for")
+    assert found.next == "penstock plan name --verify"
+    assert found.tally.rows == (5 if ended else 1)
+
+
+def test_a_dead_run_with_fewer_results_than_it_counted_says_so(run: SomeRun) -> None:
+    run.tell(tally=Tally(rows=5), layout=0, in_flight=2, killed_attempts=1)
+    assert summary(run).damaged == []
+    assert summary(run).killed_attempts == 3, "those of this process come on top"
+    (run.folder.journal / "00001.jsonl").unlink()
+    (flaw,) = summary(run).damaged
+    assert "5 rows had a result when the last summary was written, and 4 have one now" in str(flaw)
+
+
+def test_a_dead_run_names_a_journal_file_that_was_renamed(run: SomeRun) -> None:
+    run.tell(tally=Tally(rows=5))
+    path = run.folder.journal / "00001.jsonl"
+    path.rename(path.with_name("00002.jsonl"))
+    (flaw,) = summary(run).damaged
+    assert flaw.path.name == "00002.jsonl"
+    assert flaw.remedy == f"give it back its name ({path})"
 
 
 def test_the_pace_is_the_last_whole_measure_and_the_rest_is_reckoned_from_it(run: SomeRun) -> None:

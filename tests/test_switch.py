@@ -242,7 +242,10 @@ def test_what_attempts_in_vain_have_cost_stays_with_the_run(tmp_path: Path) -> N
         file.write(encode_line(bill))
     rewrite(some, range(ROWS - 1))
     total = accept(some, some.folder.read_run()).superseded_total()
-    assert total == {"rows": 0, "total_tokens": 15, "cost": 0.5, "currency": "USD"}
+    assert total == {
+        "rows": 0, "requests": 2, "unmetered_attempts": 1, "total_tokens": 15, "cost": 0.5,
+        "currency": "USD",
+    }  # fmt: skip
 
 
 def test_a_failure_in_a_damaged_block_keeps_the_bill_of_later_attempts(tmp_path: Path) -> None:
