@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from runner.account import MOST_AT_RISK
 from runner.budget_limits import FLAGS, limits_of, shown, worst_case_of
+from runner.counted import counted
 from runner.errors import FailsRow
 
 if TYPE_CHECKING:
@@ -32,7 +33,7 @@ def budget_notes(flight: Preflight) -> tuple[str, ...]:
             at_once = max(1, most // MOST_AT_RISK // max(1, worst[kind]))
             line += f"; one request may take {shown(worst[kind], unit)}"
             if at_once < flight.limits.most_workers:
-                line += f", so at most {at_once:,} are on their way at once"
+                line += f", so at most {counted(at_once, 'is', 'are')} on the way at once"
                 if at_once < _FEW:
                     line += "; a lower --param max_tokens allows more"
         notes.append(line)

@@ -12,6 +12,8 @@ from dataclasses import dataclass
 from enum import Enum
 from typing import TYPE_CHECKING
 
+from runner.counted import counted
+
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection
 
@@ -127,9 +129,10 @@ class Room:
     def _reason(self, blocks: Collection[Block]) -> str | None:
         held = held_by(blocks)
         if self._wait is Wait.MEMORY:
+            rows = counted(held.asked_rows, "row is", "rows are")
             return (
-                f"{held.asked_rows:,} rows of {held.asked_bytes / 1e6:,.0f} MB are being asked, "
-                f"and no more at once fit into memory, so some of {self._workers:,} workers idle"
+                f"{rows} being asked ({held.asked_bytes / 1e6:,.0f} MB), and no more at once fit "
+                f"into memory, so some of {self._workers:,} workers idle"
             )
         if self._wait is Wait.SEALING:
             return (

@@ -178,11 +178,15 @@ class Spending:
     def _say(self, account: Account, worst: int) -> str:
         position = self._position()
         unit, flag = account.unit, FLAGS[account.kind]
+        lost = ""
+        if account.lost:
+            lost = (
+                f"{shown(account.lost, unit)} lost (attempts that may have been billed, nobody "
+                f"said how much), "
+            )
         text = (
-            f"{flag} {shown(account.most, unit)}: {shown(account.billed, unit)} spent, "
-            f"{shown(account.lost, unit)} lost (attempts that may have been billed, nobody said "
-            f"how much), {shown(account.left, unit)} left, and the next request may take "
-            f"{shown(worst, unit)}"
+            f"{flag} {shown(account.most, unit)}: {shown(account.billed, unit)} spent, {lost}"
+            f"{shown(account.left, unit)} left, and the next request may take {shown(worst, unit)}"
         )
         done = position.done + self._before.rows
         mean = account.billed / done if done else worst

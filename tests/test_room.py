@@ -112,7 +112,7 @@ async def test_workers_that_memory_keeps_idle_are_told() -> None:
     _, said = await waiting_for(blocks, 1000)
     assert said == [
         (
-            "Reading waits: 100 rows of 210 MB are being asked, and no more at once fit into "
+            "Reading waits: 100 rows are being asked (210 MB), and no more at once fit into "
             "memory, so some of 1,000 workers idle."
         )
     ]

@@ -60,7 +60,7 @@ async def test_at_the_end_it_says_what_is_left_and_what_the_rest_would_take(tmp_
     await opened.spending.admit(some_request())
     (stop,) = opened.stops
     assert stop.exit_status == 4
-    assert "--max-cost 1.0000 USD: 0.999500 USD spent, 0.000000 USD lost" in str(stop)
+    assert "--max-cost 1.0000 USD: 0.999500 USD spent, 0.000500 USD left" in str(stop)
     assert "0.000500 USD left" in str(stop)
     assert "The 300 rows left would take about 2.9985 USD more" in str(stop)
     assert opened.spending.raise_to == "--max-cost 4"
@@ -108,7 +108,7 @@ def test_rows_that_were_answered_at_an_unknown_price_are_no_zero(tmp_path: Path)
 def test_the_start_says_how_many_may_be_on_their_way_at_once(tmp_path: Path) -> None:
     (note,) = budget_notes(flight(tmp_path, max_cost="0.1"))
     assert note.startswith("budget: 0.100000 USD over the run's life (--max-cost); one request")
-    assert "so at most 3 are on their way at once; a lower --param max_tokens" in note
+    assert "so at most 3 are on the way at once; a lower --param max_tokens" in note
     (note,) = budget_notes(flight(tmp_path, max_cost="1000"))
     assert "at once" not in note
     (note,) = budget_notes(flight(tmp_path, deadline="2h"))
