@@ -113,7 +113,7 @@ def summary_lines(summary: Summary) -> list[str]:
         if not before["rows"]:
             whose = f"{counted(before['requests'], 'request')} that brought no answer"
         tokens = counted(before["total_tokens"], "token")
-        lines.append(f"  before    {spent} and {tokens} more were paid for {whose}")
+        lines.append(f"  before    {spent} and {tokens} more, paid for {whose}")
     if compared := estimate_line(summary):
         lines.append(compared)
     lines += _budget(summary)

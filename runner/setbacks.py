@@ -233,7 +233,8 @@ def _is_answer(error: AttemptFailed, verdict: Verdict) -> bool:
 
 
 def _with_hint(verdict: Verdict) -> str:
-    return f"{verdict.message} ({verdict.hint})" if verdict.hint else verdict.message
+    message = verdict.message.strip()
+    return f"{message} ({verdict.hint})" if verdict.hint else message
 
 
 def _refused(turn: RowTurn, verdict: Verdict, error: AttemptFailed) -> Result:

@@ -20,12 +20,13 @@ def lines(tally: Tally | None = None, **settings: Any) -> str:
 
 def test_one_of_each_is_told_in_the_singular() -> None:
     tally = Tally(rows=1, requests=2, retries=1, truncated=1, unmetered_attempts=1)
-    before = {"cost": 1.0, "currency": "USD", "total_tokens": 1, "rows": 1}
+    counts = dict.fromkeys(("total_tokens", "rows", "requests"), 1)
+    before = {"cost": 1.0, "currency": "USD", "unmetered_attempts": 0, **counts}
     told = lines(tally, superseded=before)
     assert "1 retry" in told
     assert "  cut       1 answer was cut at the token limit" in told
-    assert "  unmetered 1 attempt may be billed, nobody said how much" in told
-    assert "1 token for 1 answer that is superseded" in told
+    assert "  unmetered 1 attempt may be billed without known usage" in told
+    assert "1 token more, paid for 1 answer no longer part of the output" in told
 
 
 def test_the_time_is_of_this_start_and_of_all() -> None:

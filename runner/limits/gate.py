@@ -1,7 +1,8 @@
 """Wait until the budgets allow it: the one gate that every attempt passes before it is sent.
 
 Two budgets, in this order, so that a request leaves at the moment the pace grants it: tokens, then
-pace. Both serve first come, first served; a retry waits in line like a first attempt.
+pace. Both serve first come, first served; a retry waits in line like a first attempt. So that it
+need not wait long, whoever begins new rows asks for a short line first (`has_short_line`).
 """
 
 from __future__ import annotations
