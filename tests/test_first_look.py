@@ -75,7 +75,7 @@ def test_only_the_rows_that_are_left_count(path: str) -> None:
 
 
 def test_it_loads_no_vocabulary(path: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("runner.tokens.vocabularies._encoding", None)
+    monkeypatch.setattr("runner.tokens.vocabularies.load_ranks", None)
     with pytest.raises(TypeError):
         estimate(JOB, [path], sample=10)
     found = first_look(prepare(JOB, [path]))
