@@ -140,8 +140,8 @@ class Run:
         if self._killed_attempts > before.killed_attempts:
             self._say(
                 f"The process before was killed with about "
-                f"{counted(before.in_flight, 'reply')} on the way; what it would have "
-                f"answered may be billed, and is asked again."
+                f"{counted(before.in_flight, 'reply')} on the way; that may be billed, and is "
+                f"asked again."
             )
 
     @contextmanager
