@@ -139,7 +139,7 @@ class Run:
         self._killed_attempts = before.killed_by_now()
         if self._killed_attempts > before.killed_attempts:
             self._say(
-                f"The process before was killed with about "
+                f"The process before ended without a last word, with about "
                 f"{counted(before.in_flight, 'reply')} on the way; that may be billed, and is "
                 f"asked again."
             )

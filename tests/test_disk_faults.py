@@ -229,7 +229,7 @@ def test_attempts_that_a_kill_cut_off_are_told_from_then_on(stopped: Trial) -> N
     assert "out: dead" in told.out
     assert line in told.out
     done = stopped.resumes_cleanly(kept=stopped.kept())
-    assert "The process before was killed with about 7 replies on the way" in done.err
+    assert "before ended without a last word, with about 7 replies on the way" in done.err
     assert line in done.err
     assert penstock("status", "out", "--json", cwd=stopped.place).json()["killed_attempts"] == 7
 
