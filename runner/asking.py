@@ -114,6 +114,7 @@ class Asking:
         self.in_flight = 0  # attempts on their way now
         self.ended = 0  # attempts that have come to an end
         self.throttles = 0  # attempts that were throttled so far
+        self.given_up = 0  # attempts that were cut off on their way
         self._throttled_at_s = float("-inf")
 
     def close(self) -> None:
@@ -244,6 +245,7 @@ class Asking:
             return error
         except asyncio.CancelledError:
             turn.bill.unmetered_attempts += 1  # given up on its way, which hinders no provider
+            self.given_up += 1
             self._lost(request)
             raise
         else:

@@ -157,9 +157,13 @@ class JournalFile:
 def read_journals(folder: Path, block_rows: int, *, mend: bool) -> Iterator[JournalFile]:
     """Every block's journal file below `folder`, in order of block."""
     for path in sorted(folder.glob("[0-9]*.jsonl")):
-        # One that is gone has just been sealed by a run that goes on.
-        if mend or path.exists():
-            yield JournalFile(path, block_rows, mend=mend)
+        try:
+            file = JournalFile(path, block_rows, mend=mend)
+        except MachineFault as fault:
+            if mend or not isinstance(fault.__cause__, FileNotFoundError):
+                raise
+            continue  # a run that goes on has just sealed it
+        yield file
 
 
 def look_into(folder: Path, block: int, block_rows: int) -> dict[int, Result]:

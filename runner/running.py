@@ -31,7 +31,7 @@ from runner.tally import Tally
 from runner.together import together
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Awaitable, Callable, Iterator
 
     from runner.asked_again import Retry
     from runner.client import Client
@@ -139,7 +139,7 @@ class Run:
         self._killed_attempts = before.killed_by_now()
         if self._killed_attempts > before.killed_attempts:
             self._say(
-                f"The process before was killed with about "
+                f"The process before ended without a last word, with about "
                 f"{counted(before.in_flight, 'reply')} on the way; that may be billed, and is "
                 f"asked again."
             )
@@ -208,8 +208,8 @@ class Run:
         deadline = self.flight.job.limits.deadline
         async with together() as beside:
             others = [
-                beside.create_task(self._beats(course).go()),
-                beside.create_task(self._hash()),
+                beside.create_task(self._landing(course, self._beats(course).go())),
+                beside.create_task(self._landing(course, self._hash())),
             ]
             if deadline is not None:
                 others.append(beside.create_task(stop_at(deadline, self._limit_reached)))
@@ -219,6 +219,15 @@ class Run:
             finally:
                 for task in others:
                     task.cancel()
+
+    async def _landing(self, course: Course, work: Awaitable[None]) -> None:
+        """Of a fault beside the course the run ends too, but what is on its way can be kept."""
+        with self._noting_what_stops():
+            try:
+                await work
+            except MachineFault as fault:
+                course.stop(fault)
+                raise
 
     def _beats(self, course: Course) -> Beats:
         assert self._controlled is not None  # noqa: S101 - set before the course begins
@@ -330,6 +339,7 @@ class Run:
                 self._spending.close()
         summary = self.snapshot()
         summary.limits = summary.limited_by = None
+        summary.killed_attempts += course.unkept_attempts if course else 0
         reason = self._stopped or (course.reason if course else None)
         conclude(summary, reason, self.flight.job)
         if self._export is not None and summary.tally.rows:

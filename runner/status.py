@@ -42,7 +42,9 @@ def _summary_of(folder: RunFolder, run: RunFile, name: str) -> Summary:
     is_live = folder.is_live()
     told = Summary.read(folder.summary)
     damaged = [] if is_live else examine(folder, run, verify=False)
-    if told is None or _is_stale(told, folder):
+    is_other = told is not None and told.layout != len(run.superseded)
+    # A start that was refused took the lock too, and changed nothing.
+    if told is None or ((is_live or is_other) and _is_stale(told, folder)):
         summary = _counted(folder, run, name, None, damaged, is_live=is_live)
         summary.killed_attempts = 0 if told is None else told.killed_by_now()
     elif told.exit_status is None and not is_live:

@@ -110,6 +110,21 @@ async def test_half_a_surrogate_pair_does_not_lose_the_answer(
     assert list(found_in(tmp_path).values()) == counted
 
 
+async def test_a_file_that_is_sealed_as_a_reader_opens_it_is_passed_over(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await write(tmp_path, some_result(3), some_result(100))
+    real = Path.open
+
+    def sealed_first(path: Path, *args: Any) -> Any:
+        if path.name == "00000.jsonl":
+            path.unlink()
+        return real(path, *args)
+
+    monkeypatch.setattr(Path, "open", sealed_first)
+    assert list(found_in(tmp_path, mend=False)) == [100]
+
+
 async def test_results_lie_in_the_file_of_their_block(tmp_path: Path) -> None:
     await write(tmp_path, *map(some_result, (250, 3, 99, 100)))
     files = {

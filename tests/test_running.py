@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import csv
+import errno
 import os
 import subprocess
 import sys
@@ -107,7 +108,50 @@ async def test_a_second_stop_gives_up_the_replies_on_their_way(
         run.stop()
         summary = await going
         assert (summary.tally.rows, summary.exit_status, at.arrived) == (0, 130, 2)
+        assert (summary.tally.unmetered_attempts, summary.killed_attempts) == (2, 0)
         assert (await go_on(str(tmp_path / "run")).go()).exit_status == 0
+    assert_complete(tmp_path / "run")
+
+
+async def test_counts_that_cannot_be_written_let_replies_land(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("runner.beats.BEAT_S", 0.02)
+    path = RunFolder(tmp_path / "run").summary
+    async with provider(monkeypatch, latency_s=(0.3, 0.3)) as at:
+        run = at.begin(write_csv(tmp_path / "d.csv"), tmp_path / "run")
+        going = asyncio.create_task(run.go())
+        await until(lambda: at.arrived == 4)
+        path.unlink()
+        path.mkdir()
+        summary = await going
+        assert summary.tally.rows == at.requests == 4
+        assert (summary.state, summary.exit_status) == ("stopped", MachineFault.exit_status)
+        assert "summary.json" in str(summary.message)
+        assert summary.killed_attempts == 0
+        path.rmdir()
+        assert (await go_on(str(tmp_path / "run")).go()).exit_status == 0
+        assert at.requests == ROWS - 4
+    assert_complete(tmp_path / "run")
+
+
+async def test_replies_that_a_fault_cuts_off_are_told_from_then_on(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(*_: object) -> None:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    slow = Scenario.build({"rule": [{"matches": "Say [012]$", "answer": "hang"}]})
+    async with provider(monkeypatch, scenario=slow, latency_s=(0.2, 0.2)) as at:
+        run = at.begin(write_csv(tmp_path / "d.csv"), tmp_path / "run")
+        with monkeypatch.context() as patch:
+            patch.setattr("runner.journal.append", refuse)
+            summary = await run.go()
+        assert (summary.exit_status, at.requests) == (MachineFault.exit_status, 4)
+        assert (summary.tally.rows, summary.killed_attempts) == (0, 3)
+    async with provider(monkeypatch) as at:
+        summary = await at.begin(str(tmp_path / "d.csv"), tmp_path / "run").go()
+        assert (summary.exit_status, summary.killed_attempts) == (0, 3)
     assert_complete(tmp_path / "run")
 
 

@@ -67,6 +67,14 @@ def test_a_resume_that_died_before_it_told_anything_is_dead(run: SomeRun) -> Non
     assert (found.state, found.tally.rows) == ("dead", 5)
 
 
+def test_a_start_that_was_refused_leaves_the_last_word_as_it_was(run: SomeRun) -> None:
+    run.tell(state="finished", exit_status=1, tally=Tally(rows=12, failed=1), layout=0)
+    with run.folder.lock():
+        pass
+    found = summary(run)
+    assert (found.state, found.exit_status, found.tally.rows) == ("finished", 1, 12)
+
+
 def test_a_run_that_has_just_been_taken_up_is_running(run: SomeRun) -> None:
     run.tell(state="interrupted", exit_status=130, tally=Tally(rows=2))
     with run.folder.lock():
