@@ -95,6 +95,21 @@ def test_all_is_counted_without_a_process_that_never_begins(
     assert found.rows == 5000
 
 
+def test_modules_in_the_users_folder_are_not_taken_for_ours(
+    dataset: Dataset, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in ("runner", "json", "tiktoken"):
+        (tmp_path / f"{name}.py").write_text("open('was_run', 'w').close()\n1 / 0\n", "ascii")
+    monkeypatch.chdir(tmp_path)
+    was_run = tmp_path / "was_run"
+    [chunk] = counting._chunks(iter([next(batches(dataset))]))
+    with counting_crew.crew_of(plan(dataset), helpers=1) as crew:
+        while not crew.takes(chunk):
+            assert not was_run.exists()
+        assert sum(one.rows for one in crew.rest()) == len(chunk.positions)
+    assert not was_run.exists()
+
+
 def test_it_works_from_a_script_that_does_not_guard_its_main_part(
     dataset: Dataset, tmp_path: Path
 ) -> None:

@@ -134,7 +134,8 @@ def crew_of(plan: Begins, helpers: int) -> Iterator[Crew]:
     path = os.pathsep.join(entry for entry in sys.path if entry)
     processes = [
         subprocess.Popen(  # noqa: S603 - this very interpreter
-            [sys.executable, "-c", _CODE],
+            # -P: no module of the folder that the user stands in is taken for one of ours.
+            [sys.executable, "-P", "-c", _CODE],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             env={**os.environ, "PYTHONPATH": path},
