@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import os
+import pickle
 import signal
 import subprocess
 import sys
@@ -72,13 +73,14 @@ def test_several_processes_find_what_one_finds(
     assert heard[-1] == 5000
 
 
+@pytest.mark.parametrize("last_words", [b"", b"\x80", pickle.dumps(list(range(999)))[:-500]])
 def test_a_process_that_dies_over_its_rows_is_told_in_words_a_person_can_use(
-    dataset: Dataset, monkeypatch: pytest.MonkeyPatch
+    dataset: Dataset, monkeypatch: pytest.MonkeyPatch, last_words: bytes
 ) -> None:
     monkeypatch.setattr(counting, "_cores", lambda: range(2))
     begins_and_dies = (
         "import sys, pickle; pickle.load(sys.stdin.buffer); pickle.dump(True, sys.stdout.buffer); "
-        "sys.stdout.flush(); sys.stdin.buffer.read(1)"
+        f"sys.stdout.flush(); sys.stdin.buffer.read(1); sys.stdout.buffer.write({last_words!r})"
     )
     monkeypatch.setattr(counting_crew, "_CODE", begins_and_dies)
     endless = (batch for _ in count() for batch in batches(dataset))

@@ -122,7 +122,7 @@ class _Helper:
                 ahead = True
             if ahead:
                 self._found.put(_receive(self._process.stdout))
-        except (OSError, EOFError):
+        except (OSError, EOFError, pickle.UnpicklingError):  # killed, amid an answer too
             if self._ready:  # the others go on without one that never began
                 self._ready = False
                 self._found.put(None)
