@@ -10,10 +10,10 @@ import click
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-# Flags of `estimate` that `generate` does not have.
+# Flags that `generate` does not have, and a yes to the pilot, which is none to all rows.
 _ONLY_HERE = frozenset(
     {"output_tokens", "sample", "tokenizer", "price_input", "price_output", "latency", "as_json"}
-    | {"pilot"}
+    | {"pilot", "yes"}
 )
 
 

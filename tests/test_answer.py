@@ -209,3 +209,38 @@ async def test_an_error_whose_body_breaks_off_is_still_that_error() -> None:
 async def test_a_long_message_is_cut() -> None:
     error = await error_of(400, json.dumps({"error": {"message": "x" * 10_000}}))
     assert len(error.message) == 2000
+
+
+@pytest.mark.parametrize("stream", [False, True])
+async def test_a_head_of_other_bytes_than_utf_8_can_be_written_down(*, stream: bool) -> None:
+    head = "HTTP/1.1 403 Acc\xe8s refus\xe9\r\nx-request-id: r\xe9\r\nX-Why: \xe8\r\n"
+    for more, told in (
+        ("", "HTTP 403: Acc\ufffds refus\ufffd"),
+        ("Location: /\xe9\r\n", "redirected to /\ufffd;"),
+    ):
+        said = f"{head}{more}Content-Length: 0\r\n\r\n".encode("latin-1")
+        async with (
+            raw_server(said) as server,
+            Client(server.base_url, "sk-x", stream=stream, concurrency=1) as client,
+        ):
+            with pytest.raises(AnsweredError) as caught:
+                await client.send(REQUEST)
+        error = caught.value
+        assert told in str(error)
+        assert (error.request_id, error.headers["x-why"]) == ("r\ufffd", "\ufffd")
+
+
+@pytest.mark.parametrize("stream", [False, True])
+async def test_a_request_id_of_other_bytes_than_utf_8_can_be_written_down(*, stream: bool) -> None:
+    kind = "text/event-stream" if stream else "application/json"
+    body = json.dumps(COMPLETION)
+    if stream:
+        event = {"choices": [{"delta": {"content": "half a"}, "finish_reason": "stop"}]}
+        body = f"data: {json.dumps(event)}\n\ndata: [DONE]\n\n"
+    head = f"HTTP/1.1 200 OK\r\nContent-Type: {kind}\r\nx-request-id: r\xe9\r\n"
+    said = f"{head}Content-Length: {len(body)}\r\n\r\n{body}".encode("latin-1")
+    async with (
+        raw_server(said) as server,
+        Client(server.base_url, "sk-x", stream=stream, concurrency=1) as client,
+    ):
+        assert (await client.send(REQUEST)).request_id == "r\ufffd"

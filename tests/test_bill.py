@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -41,6 +43,25 @@ def test_an_answer_carries_all_that_was_billed_for_it() -> None:
     assert (result.latency_s, result.ttft_s, result.request_id) == (0.5, 0.1, "r-1")
     assert result.finished_at is not None
     assert not result.failed
+
+
+def test_each_field_of_an_answer_stands_in_its_own_column(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr("time.time", lambda: 1_800_000_000.5)
+    bill = Bill("USD", attempts=3, unmetered_attempts=1)
+    bill.add(USAGE, 123)
+    reply = replace(
+        REPLY, tool_calls="[1]", choices="[2]", finish_reason="length", model="own", created=9
+    )
+    expected = Result(
+        row=7, key=KEY, completion="text", reasoning="why", tool_calls="[1]", choices="[2]",
+        finish_reason="length", model="own", response_id="c-1", created=9, prompt_tokens=22,
+        completion_tokens=18, total_tokens=40, cached_tokens=4, reasoning_tokens=2, cost=123e-12,
+        attempts=3, latency_s=0.5, ttft_s=0.1, request_id="r-1", currency="USD",
+        finished_at=1_800_000_000.5, unmetered_attempts=1,
+    )  # fmt: skip
+    assert bill.succeeded(REQUEST, reply) == expected
 
 
 def test_the_model_asked_for_stands_in_where_the_answer_names_none() -> None:

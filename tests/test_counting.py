@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import os
+import pickle
 import signal
 import subprocess
 import sys
@@ -72,13 +73,14 @@ def test_several_processes_find_what_one_finds(
     assert heard[-1] == 5000
 
 
+@pytest.mark.parametrize("last_words", [b"", b"\x80", pickle.dumps(list(range(999)))[:-500]])
 def test_a_process_that_dies_over_its_rows_is_told_in_words_a_person_can_use(
-    dataset: Dataset, monkeypatch: pytest.MonkeyPatch
+    dataset: Dataset, monkeypatch: pytest.MonkeyPatch, last_words: bytes
 ) -> None:
     monkeypatch.setattr(counting, "_cores", lambda: range(2))
     begins_and_dies = (
         "import sys, pickle; pickle.load(sys.stdin.buffer); pickle.dump(True, sys.stdout.buffer); "
-        "sys.stdout.flush(); sys.stdin.buffer.read(1)"
+        f"sys.stdout.flush(); sys.stdin.buffer.read(1); sys.stdout.buffer.write({last_words!r})"
     )
     monkeypatch.setattr(counting_crew, "_CODE", begins_and_dies)
     endless = (batch for _ in count() for batch in batches(dataset))
@@ -93,6 +95,21 @@ def test_all_is_counted_without_a_process_that_never_begins(
     monkeypatch.setattr(counting_crew, "_CODE", "import sys; sys.stdin.buffer.read(9)")
     found = count_prompts(plan(dataset), batches(dataset), text_bytes=LARGE, on_rows=lambda _: None)
     assert found.rows == 5000
+
+
+def test_modules_in_the_users_folder_are_not_taken_for_ours(
+    dataset: Dataset, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in ("runner", "json", "tiktoken"):
+        (tmp_path / f"{name}.py").write_text("open('was_run', 'w').close()\n1 / 0\n", "ascii")
+    monkeypatch.chdir(tmp_path)
+    was_run = tmp_path / "was_run"
+    [chunk] = counting._chunks(iter([next(batches(dataset))]))
+    with counting_crew.crew_of(plan(dataset), helpers=1) as crew:
+        while not crew.takes(chunk):
+            assert not was_run.exists()
+        assert sum(one.rows for one in crew.rest()) == len(chunk.positions)
+    assert not was_run.exists()
 
 
 def test_it_works_from_a_script_that_does_not_guard_its_main_part(

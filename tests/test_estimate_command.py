@@ -80,6 +80,7 @@ def test_the_next_command_has_the_same_dataset_and_flags_and_is_one_that_generat
         "2",
         "--tokenizer",
         "chars",
+        "--yes",
     ]
     result = run(PARQUET, "-m", "qwen-max", "-m", "qwen-plus", *flags, *only_here)
     last = result.stdout.splitlines()[-1]
@@ -93,7 +94,9 @@ def test_the_next_command_has_the_same_dataset_and_flags_and_is_one_that_generat
     assert given["--first"] == "5"
     assert "--no-stream" in words
     assert words.count("--param") == 2
-    assert not {"--sample", "--latency", "--tokenizer", "--output-tokens"}.intersection(words)
+    assert not {"--sample", "--latency", "--tokenizer", "--output-tokens", "--yes"}.intersection(
+        words
+    )
     generate = group.get_command(None, "generate")  # type: ignore[arg-type]
     assert generate is not None
     generate.make_context("generate", words[2:])  # raises for a flag it does not know

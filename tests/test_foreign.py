@@ -181,6 +181,14 @@ def test_a_proxys_refusal_is_not_taken_for_the_providers(
     assert getattr(ours, "code", "proxy_refused") == "proxy_refused"
 
 
+@pytest.mark.parametrize("status", [407, 502])
+def test_a_proxys_words_in_other_bytes_than_utf_8_can_be_written_down(status: int) -> None:
+    error = aiohttp.ClientHttpProxyError(
+        REQUEST, (), status=status, message="refus\udce9", headers=HEADERS
+    )
+    assert f"{status} refus\ufffd" in str(before_answer(error, PROXIED))
+
+
 def test_a_proxy_that_cannot_be_reached_is_named() -> None:
     ours = before_answer(connector(aiohttp.ClientProxyConnectionError, REFUSED), PROXIED)
     assert str(ours) == "no connection to the proxy http://proxy:3128: Connection refused"

@@ -36,11 +36,13 @@ def measured(*answers: Answer, pilot: bool = True, of_dataset: bool = True) -> M
     return Measured("run", "m", answers, size, size, of_dataset, pilot, False, 0.1, "USD")
 
 
-def bill(found: Measured, *, rows: int = 1000, error_share: float = 0.0) -> MeasuredBill:
+def bill(
+    found: Measured, *, rows: int = 1000, error_share: float = 0.0, price: Price = PRICE
+) -> MeasuredBill:
     census = Census(rows=rows)
     census.add(KIND, 0, Cell(rows, 100 * rows, 10_000 * rows))
     output = output_length(KIND, thinks=False, given=None)
-    bills = {KIND: Billing(PRICE, "m", thinking=False, output=output)}
+    bills = {KIND: Billing(price, "m", thinking=False, output=output)}
     return bill_by(
         found, census, Sample(rows, rows), bills, as_billed=False, error_share=error_share
     )
@@ -69,6 +71,20 @@ def test_what_the_cache_saved_is_taken_to_go_on() -> None:
     assert found is not None
     assert found.input.high == pytest.approx(0.06)
     assert found.cached_found == 0.5
+
+
+def test_over_the_batch_interface_the_cache_saves_nothing() -> None:
+    def batch(cached: int) -> Range:
+        money = bill(
+            measured(*[answer(cached=cached)] * 50),
+            price=replace(PRICE, batch_share=Decimal("0.5")),
+        ).money
+        assert money is not None
+        assert money.batch is not None
+        return money.batch
+
+    assert batch(0).high == pytest.approx(0.1)
+    assert (batch(50).low, batch(50).high) == pytest.approx((batch(0).low, batch(0).high))
 
 
 def test_thinking_is_told_apart_and_billed_at_its_price() -> None:

@@ -7,6 +7,7 @@ import socket
 import ssl
 from pathlib import Path
 
+import aiohttp
 import pytest
 
 from runner.client.way_out import find_way_out, is_loopback, make_room_for, open_socket
@@ -98,6 +99,23 @@ def test_a_proxy_of_an_unsupported_kind_is_refused_by_its_variable(
     monkeypatch.setenv("ALL_PROXY", "socks5://proxy.example:1080")
     with pytest.raises(JobError, match=r"ALL_PROXY: .*socks5.*HTTPS_PROXY=http"):
         find_way_out(ENDPOINT, ca_file=None)
+
+
+@pytest.mark.parametrize("address", ["http://me:secret@p:80a", "me:secret@p:80a", "http://[::1"])
+def test_a_proxy_that_is_no_address_is_refused_by_its_variable_and_not_shown(
+    monkeypatch: pytest.MonkeyPatch, address: str
+) -> None:
+    monkeypatch.setenv("HTTPS_PROXY", address)
+    with pytest.raises(JobError, match="HTTPS_PROXY holds no address") as caught:
+        find_way_out(ENDPOINT, ca_file=None)
+    assert "secret" not in str(caught.value)
+
+
+def test_a_proxys_user_may_have_a_name_in_any_script(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("HTTPS_PROXY", "http://王:密@p:80")
+    auth = find_way_out(ENDPOINT, ca_file=None).proxy_auth
+    assert auth is not None
+    assert aiohttp.BasicAuth.decode(auth.encode(), encoding="utf-8") == auth
 
 
 def test_trusts_the_users_authority_beside_the_systems() -> None:

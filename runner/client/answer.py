@@ -14,6 +14,7 @@ from runner.client.reply import (
     find_error,
     first_words,
     load_json,
+    mended,
     read_reply,
     read_usage,
 )
@@ -52,12 +53,11 @@ def from_body(
     body: bytes, response: ClientResponse, route: Route, *, latency_s: float
 ) -> Reply | AttemptFailed:
     """What the whole body of a 2xx answer means."""
-    headers = response.headers
     try:
         found = load_json(body)
         if (said := find_error(found)) is not None:
             return answered(said, response, route)
-        reply = read_reply(found, request_id=headers.get("x-request-id"), latency_s=latency_s)
+        reply = read_reply(found, request_id=request_id_of(response), latency_s=latency_s)
     except BROKEN:
         words = first_words(body) or "nothing at all"
         return _useless(f"is not JSON but: {words}", body, route)
@@ -95,11 +95,22 @@ def answered(
     return AnsweredError(
         response.status,
         route.hide(said.code),
-        route.hide(said.message[:_SHOWN]),
-        headers={name.lower(): route.hide(value) for name, value in response.headers.items()},
-        request_id=response.headers.get("x-request-id") or said.request_id,
+        route.hide(mended(said.message[:_SHOWN])),
+        headers={
+            name.lower(): route.hide(mended(value)) for name, value in response.headers.items()
+        },
+        request_id=request_id_of(response) or said.request_id,
         partial=partial,
     )
+
+
+def request_id_of(response: ClientResponse) -> str | None:
+    """The provider's own name for the request, where a header tells it.
+
+    A head's bytes that are no UTF-8 come from aiohttp as lone surrogates, which no file takes.
+    """
+    found = response.headers.get("x-request-id")
+    return found and mended(found)
 
 
 async def read_body(content: StreamReader, most_bytes: int) -> tuple[bytes, BaseException | None]:

@@ -12,6 +12,7 @@ from runner.client.answer import (
     answered,
     beginning,
     from_body,
+    request_id_of,
     whole,
 )
 from runner.client.foreign import FOREIGN, too_late, within_answer
@@ -48,7 +49,7 @@ class Following:
 
     async def follow(self, response: ClientResponse, deadline: Deadline) -> Reply | AttemptFailed:
         """Reads to the end, moving `deadline` along."""
-        self._request_id = response.headers.get("x-request-id")
+        self._request_id = request_id_of(response)
         ends_s = deadline.due_s + self._route.timeout_s - self._route.first_chunk_s
         size = 0
         try:

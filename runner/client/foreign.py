@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 import aiohttp
 from aiohttp.http_exceptions import HttpProcessingError
 
+from runner.client.reply import mended
 from runner.errors import AnsweredError, IncompleteReply, TimedOut, Unreachable, Untrusted
 
 if TYPE_CHECKING:
@@ -108,7 +109,7 @@ def _unconnected(error: aiohttp.ClientConnectorError, route: Route) -> Unreachab
 
 
 def _proxy_refused(error: aiohttp.ClientHttpProxyError, route: Route) -> AttemptFailed:
-    words = f"{error.status} {error.message}"
+    words = f"{error.status} {mended(error.message)}"
     if 400 <= error.status < 500:
         text = f"the proxy {route.proxy} does not let us through to {route.endpoint}: {words}"
         return AnsweredError(error.status, PROXY_REFUSED, text, headers={})

@@ -53,7 +53,7 @@ def find_way_out(base_url: str, *, ca_file: str | None) -> WayOut:
     proxy, proxy_from = _find_proxy(url)
     auth = None
     if proxy is not None and proxy.user is not None:
-        auth = aiohttp.BasicAuth(proxy.user, proxy.password or "")
+        auth = aiohttp.BasicAuth(proxy.user, proxy.password or "", encoding="utf-8")
         proxy = proxy.with_user(None)
     needs_tls = url.scheme == "https" or (proxy is not None and proxy.scheme == "https")
     return WayOut(
@@ -138,7 +138,14 @@ def _find_proxy(url: URL) -> tuple[URL | None, str | None]:
 
 
 def _check_proxy(text: str, name: str) -> URL:
-    proxy = URL(text if "://" in text else f"http://{text}")
+    try:
+        proxy = URL(text if "://" in text else f"http://{text}")
+    except ValueError:
+        # Not shown: a password may stand in it.
+        raise JobError(
+            f"{_origin(name)} holds no address; set it to http://HOST:PORT, the port a number, or "
+            f"unset it"
+        ) from None
     if proxy.scheme not in {"http", "https"} or not proxy.host:
         raise JobError(
             f"{_origin(name)}: a proxy of the kind {proxy.scheme}:// is not supported; set "

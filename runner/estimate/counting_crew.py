@@ -122,7 +122,7 @@ class _Helper:
                 ahead = True
             if ahead:
                 self._found.put(_receive(self._process.stdout))
-        except (OSError, EOFError):
+        except (OSError, EOFError, pickle.UnpicklingError):  # killed, amid an answer too
             if self._ready:  # the others go on without one that never began
                 self._ready = False
                 self._found.put(None)
@@ -134,7 +134,8 @@ def crew_of(plan: Begins, helpers: int) -> Iterator[Crew]:
     path = os.pathsep.join(entry for entry in sys.path if entry)
     processes = [
         subprocess.Popen(  # noqa: S603 - this very interpreter
-            [sys.executable, "-c", _CODE],
+            # -P: no module of the folder that the user stands in is taken for one of ours.
+            [sys.executable, "-P", "-c", _CODE],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             env={**os.environ, "PYTHONPATH": path},

@@ -85,7 +85,9 @@ def bill_by(
             [one.beside_count for one in costs], counted, population
         ) * (1 / PICO)
         output = total_of([one.output for one in costs], counted, population, margin=margin)
-        money = _with(money, input_, output * (1 / PICO), _cached_share(answers))
+        # The batch interface finds nothing in a cache.
+        saved = total_of([one.saved for one in costs], counted, population, margin=0) * (1 / PICO)
+        money = _with(money, input_, output * (1 / PICO), saved, _cached_share(answers))
     thought = any(one.usage.reasoning_tokens for one in answers)
     return MeasuredBill(
         prompt=sample.between(
@@ -116,6 +118,7 @@ class _Cost:
 
     beside_count: float  # of its prompt, beyond what was counted: below 0 where a cache saved some
     output: float
+    saved: float  # of its prompt, by the cache
 
     @classmethod
     def of(cls, answer: Answer, bills: dict[Kind, Billing], *, as_billed: bool) -> _Cost:
@@ -129,17 +132,19 @@ class _Cost:
         whole = cost_pico(usage, bill.price, thinking=thinking)
         if as_billed and answer.cost_pico is not None:
             whole = answer.cost_pico
-        return cls(input_ - by_count, max(0, whole - input_))
+        uncached = replace(usage, cached_tokens=0, completion_tokens=0)
+        saved = cost_pico(uncached, bill.price, thinking=thinking) - input_
+        return cls(input_ - by_count, max(0, whole - input_), saved)
 
 
-def _with(money: Money, input_: Range, output: Range, cached: float) -> Money:
+def _with(money: Money, input_: Range, output: Range, saved: Range, cached: float) -> Money:
     total = input_ + output
     return replace(
         money,
         total=total,
         input=input_,
         output=output,
-        batch=None if money.batch_share is None else total * money.batch_share,
+        batch=None if money.batch_share is None else (total + saved) * money.batch_share,
         cached_found=cached,
     )
 
