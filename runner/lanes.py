@@ -134,6 +134,8 @@ class Lanes:
         """
         if self._paces == 1:
             return self._usual.limits.has_short_line()
+        if self._one_pace and (pace := self._usual.limits.pace) is not None:
+            return pace.has_short_line()
         return self.at_pace < _MOST_IN_LINES
 
     @property

@@ -78,6 +78,7 @@ class Run:
         self._expected: Expected | None = None
         self._elapsed_before_s = 0.0  # in the processes before
         self._killed_attempts = 0
+        self._stop_at_once: StopsRun | None = None  # told to before there was a course
 
     def expect(self, found: Estimate) -> None:
         """Remember, when it goes, what it was said to cost, to be compared with the bill.
@@ -154,6 +155,7 @@ class Run:
     def stop(self, reason: StopsRun | None = None) -> None:
         """Stop sending and let the replies on their way land; a second call gives them up."""
         if self._course is None:
+            self._stop_at_once = reason or Interrupted("interrupted")
             return
         if self._course.reason is None:
             self._course.stop(reason or Interrupted("interrupted"))
@@ -204,6 +206,8 @@ class Run:
             lost=spending.lost,
         )
         self._course = course
+        if self._stop_at_once is not None:
+            course.stop(self._stop_at_once)
         self._counted()  # earlier failures may be too many already
         deadline = self.flight.job.limits.deadline
         async with together() as beside:

@@ -133,3 +133,20 @@ def test_a_part_is_taken_of_every_lane_also_of_later_ones() -> None:
             assert pace.part == Part(0, 2)
 
     on_fake_clock(work)
+
+
+def test_models_under_one_pace_stand_in_one_line_that_is_kept_short() -> None:
+    async def work() -> bool:
+        lanes = lanes_of(5, is_set=True)
+        tasks = [
+            asyncio.create_task(lanes.of(model).limits.admit(Request(0, b"{}", "", model), 1))
+            for model in ("qwen-plus", "qwen-max", "qwen-flash", "qwen-max")
+        ]
+        await asyncio.sleep(0)
+        short = lanes.has_short_line()
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+        return short
+
+    assert not on_fake_clock(work)

@@ -96,6 +96,19 @@ async def test_a_stopped_run_says_how_to_go_on_and_goes_on(
     assert_complete(tmp_path / "run")
 
 
+async def test_a_stop_before_anything_is_sent_is_not_forgotten(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async with provider(monkeypatch) as at:
+        run = at.begin(write_parquet(tmp_path / "d.parquet"), tmp_path / "run")
+        run.stop()
+        summary = await run.go()
+        assert at.requests == 0
+        assert (summary.state, summary.exit_status) == ("interrupted", 130)
+        await go_on(str(tmp_path / "run")).go()
+    assert_complete(tmp_path / "run")
+
+
 async def test_a_second_stop_gives_up_the_replies_on_their_way(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
