@@ -88,6 +88,23 @@ def test_reading_leaves_no_file_open_when_it_is_given_up(tmp_path: Path, kind: s
     assert not [target for target in targets if target.startswith(str(tmp_path))]
 
 
+def test_a_file_that_changes_while_its_digest_is_made_has_none(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = tmp_path / "d.csv"
+    path.write_text("prompt\none\n")
+    dataset = open_dataset([str(path)])
+
+    def appended_to_meanwhile(sources: object) -> str:
+        del sources
+        path.write_text("prompt\none\ntwo\n")
+        return "of both rows"
+
+    monkeypatch.setattr("runner.dataset.dataset.digest", appended_to_meanwhile)
+    with pytest.raises(MachineFault, match="has changed since this run began"):
+        dataset.digest()
+
+
 def test_the_stamp_and_the_digest_tell_one_state_of_the_files_from_another(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -108,10 +108,15 @@ class Dataset:
 
     def digest(self) -> str:
         """SHA-256 over the files' contents in order, as hex digits; blocking, reads everything."""
+        self._check_unchanged()
+        with told(self._sources[0], MachineFault):
+            found = digest(self._sources)
+        self._check_unchanged()  # nor while it was read: the stamp would be of other contents
+        return found
+
+    def _check_unchanged(self) -> None:
         for source in self._sources:
             source.check_unchanged(MachineFault)
-        with told(self._sources[0], MachineFault):
-            return digest(self._sources)
 
 
 def open_dataset(
