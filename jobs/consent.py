@@ -22,6 +22,8 @@ def ask_before_paying(
 ) -> Estimate | None:
     """Say about what the rows that are left will cost; ask where that may be more than 10 USD.
 
+    An amount in a currency without an exchange rate here is asked about too.
+
     `prices`: `price_input` and `price_output`, where somebody knows better than the tables. The
     estimate, where one was made.
     Raises JobError when the answer is no, or when there is nobody to ask. A rehearsal costs
@@ -43,10 +45,15 @@ def ask_before_paying(
         return found
     amount, currency = dear
     if not is_person():
+        from runner import in_usd
+
+        more = f"at its upper end more than {_ASK_ABOVE_USD:g} USD"
+        if in_usd(amount.high, currency or "USD") is None:
+            more = f"which nothing here compares with {_ASK_ABOVE_USD:g} USD"
         raise JobError(
-            f"this run may cost {about(amount, currency)}, at its upper end more than "
-            f"{_ASK_ABOVE_USD:g} USD, and there is no terminal to ask at. Nothing was sent. Add "
-            "--yes to go ahead, or bound it: --max-cost 5, -n for fewer rows, --param "
+            f"this run may cost {about(amount, currency)}, {more}, and there is no "
+            "terminal to ask at. Nothing was sent. Add --yes to go ahead, or bound it: "
+            "--max-cost 5, -n for fewer rows, --param "
             "max_tokens=300 for shorter answers. `penstock estimate` tells more"
         )
     if not click.confirm(f"This may cost {about(amount, currency)}. Begin?", err=True):
@@ -59,10 +66,10 @@ def _dear(found: Estimate) -> tuple[Range, str] | None:
     from runner import in_usd
 
     money = found.models[0].money
-    if money is None:
+    if money is None or not money.total.high:
         return None
     # Of a price without a currency the cautious reading is that it is a dear one.
     worth = in_usd(money.total.high, money.currency or "USD")
-    if worth is None or worth <= _ASK_ABOVE_USD:
-        return None
+    if worth is not None and worth <= _ASK_ABOVE_USD:
+        return None  # what nobody here can compare is asked about
     return money.total, money.currency

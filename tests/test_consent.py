@@ -111,6 +111,33 @@ def test_an_unknown_price_is_said_and_not_asked_about(
     assert "cost: unknown" in capsys.readouterr().err
 
 
+@pytest.mark.parametrize(
+    ("currency", "price", "asked"), [("XYZ", 0.1, 1), ("XYZ", 0, 0), ("USD", 0.1, 0)]
+)
+def test_an_amount_that_nothing_here_can_compare_is_asked_about(
+    tmp_path: Path, person: list[str], currency: str, price: float, asked: int
+) -> None:
+    tables = tmp_path / "own.toml"
+    tables.write_text(
+        f"[openai-compatible.prices.any.{currency}]\nmine = [{price}, {price}]\n", "ascii"
+    )
+    path = tmp_path / "x.csv"
+    path.write_text("prompt\n" + "hello\n" * 100)
+    job = Job.build(
+        {
+            **CHEAP,
+            "provider": "openai-compatible",
+            "base_url": "http://127.0.0.1:9/v1",
+            "model": "mine",
+            "api_key_env": "DASHSCOPE_API_KEY",
+        }
+    )
+    run = begin(job, [str(path)], str(tmp_path / "run"), providers_file=str(tables))
+    ask_before_paying(run, yes=False, quiet=True)
+    assert len(person) == asked
+    assert all("XYZ" in question for question in person)
+
+
 def test_rows_that_have_their_answer_do_not_count(
     tmp_path: Path, person: list[str], capsys: pytest.CaptureFixture[str]
 ) -> None:
