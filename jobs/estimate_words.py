@@ -138,8 +138,16 @@ def _model_lines(found: Estimate, model: ModelEstimate) -> list[str]:
     return lines + _money_lines(model) + _time_lines(model)
 
 
+def _is_measured(found: Estimate, model: ModelEstimate) -> bool:
+    """Whether the counts of this model's prompts were compared with what was billed."""
+    measured = found.measured
+    if measured is None or not measured.of_dataset:
+        return False
+    return model is found.models[0] or model.model == measured.model
+
+
 def _trust(found: Estimate, model: ModelEstimate) -> str:
-    if found.measured is not None and found.measured.of_dataset:
+    if _is_measured(found, model):
         return f"counted with {found.tokenizer}, put right by what the measured rows were billed"
     if model.exact:
         own = (

@@ -168,3 +168,22 @@ def test_another_model_has_answered_no_row_yet() -> None:
         answers, census, Sample(100, 100), bills, as_billed=False, error_share=0, same_model=False
     )
     assert found.completion.low < 4950 < found.completion.high
+
+
+def test_another_models_count_is_not_put_right_by_what_this_one_was_billed() -> None:
+    census = Census(rows=100)
+    census.add(KIND, 0, Cell(100, 10_000, 1_000_000))
+    output = output_length(KIND, thinks=False, given=None)
+    bills = {KIND: Billing(PRICE, "m", thinking=False, output=output)}
+    answers = measured(*[answer() for _ in range(100)])
+    found = bill_by(
+        answers,
+        census,
+        Sample(100, 100),
+        bills,
+        as_billed=False,
+        error_share=0.25,
+        same_model=False,
+    )
+    assert found.prompt.low == pytest.approx(7_500)
+    assert found.prompt.high == pytest.approx(12_500)

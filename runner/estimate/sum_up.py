@@ -63,7 +63,7 @@ def _of_model(
     facts, measured = view.facts, assumptions.measured
     if measured is None:
         found = by_ranges(census, sample, bills, view.error_share)
-        done = 0.0
+        done, own = 0.0, True
     else:
         found = by_answers(measured, census, sample, bills, view, assumptions)
         own = view.model in {None, measured.model}
@@ -73,7 +73,9 @@ def _of_model(
         model=view.model or "each row's own",
         region=flight.endpoint.region,
         exact=view.exact and not census.inexact,
-        error_share=0.0 if measured is not None and measured.of_dataset else view.error_share,
+        error_share=0.0
+        if measured is not None and measured.of_dataset and own
+        else view.error_share,
         prompt_tokens=found.prompt,
         completion_tokens=found.completion,
         reasoning_tokens=found.reasoning,
@@ -92,7 +94,7 @@ def _of_model(
             measured=_latency(assumptions),
         ),
         done=done,
-        to_pay=_to_pay(found.money, measured) if done else None,
+        to_pay=_to_pay(found.money, measured) if done and assumptions.price is None else None,
         too_long=_too_long(census, sample, facts.max_prompt_tokens),
         wider_pilot=None
         if measured is None or not measured.pilot
