@@ -13,10 +13,17 @@ _OWN = frozenset(
 )
 
 
-def as_given(command: str, run: str | None = None) -> str:
+def as_given(
+    command: str,
+    run: str | None = None,
+    *,
+    leave_out: frozenset[str] = _OWN,
+    first_alone: frozenset[str] = frozenset(),
+) -> str:
     """`penstock COMMAND` with the arguments and job and limit flags of this command line.
 
-    `run` stands first where this command line has no RUN of its own.
+    `run` stands first where this command line has no RUN of its own. `leave_out`: parameters that
+    the other command does not have; `first_alone`: those of which it takes only one value.
     """
     context = click.get_current_context()
     arguments = [] if run is None else [shlex.quote(run)]
@@ -24,14 +31,16 @@ def as_given(command: str, run: str | None = None) -> str:
     for one in context.command.params:
         name = one.name or ""
         given = context.get_parameter_source(name) == click.core.ParameterSource.COMMANDLINE
-        if not given or name in _OWN:
+        if not given or name in leave_out:
             continue
         value = context.params[name]
         values = value if isinstance(value, tuple) else (value,)
+        if name in first_alone:
+            values = values[:1]
         if isinstance(one, click.Argument):
             arguments += [shlex.quote(text) for text in values]
         elif isinstance(value, bool):
-            flags.append(one.opts[0] if value else one.secondary_opts[0])
+            flags.append(one.opts[-1] if value else one.secondary_opts[-1])
         else:
             flags += [f"{one.opts[-1]} {shlex.quote(_as_typed(text))}" for text in values]
     return " ".join(["penstock", command, *arguments, *flags])

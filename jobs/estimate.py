@@ -78,10 +78,7 @@ _ANSWERED = frozenset({0, 1})  # exit statuses of a pilot in which every row has
 @click.option("--yes", is_flag=True, help="Pilot: do not ask before an expensive one.")
 @json_option
 @quiet_option
-@click.pass_context
 def estimate(
-    ctx: click.Context,
-    /,
     *,
     dataset: tuple[str, ...],
     models: tuple[str, ...],
@@ -139,7 +136,7 @@ def estimate(
                 job, dataset, found, providers_file=providers_file, on_progress=on_progress,
                 **knows_better,
             )  # fmt: skip
-    next_command = generate_command(ctx, dataset)
+    next_command = generate_command()
     if piloted is not None and measured_run is not None:
         keep_estimate(measured_run, found)
         next_command = piloted.next or next_command
