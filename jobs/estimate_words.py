@@ -138,23 +138,12 @@ def _model_lines(found: Estimate, model: ModelEstimate) -> list[str]:
     return lines + _money_lines(model) + _time_lines(model)
 
 
-def _is_measured(found: Estimate, model: ModelEstimate) -> bool:
-    """Whether the counts of this model's prompts were compared with what was billed."""
-    measured = found.measured
-    if measured is None or not measured.of_dataset:
-        return False
-    return model is found.models[0] or model.model == measured.model
-
-
 def _trust(found: Estimate, model: ModelEstimate) -> str:
-    if _is_measured(found, model):
+    if model.put_right:
         return f"counted with {found.tokenizer}, put right by what the measured rows were billed"
     if model.exact:
-        own = (
-            ""
-            if not found.tokenizer.endswith(".json")
-            else (f" if {found.tokenizer} is the model's own")
-        )
+        is_file = found.tokenizer.endswith(".json")
+        own = f" if {found.tokenizer} is the model's own" if is_file else ""
         return f"exact{own}" if found.sample is None else f"exact{own} but for the sample"
     if not model.error_share:
         return "estimated, for what is not published"

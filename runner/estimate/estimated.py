@@ -22,6 +22,7 @@ class ModelEstimate:
     region: str | None
     exact: bool  # whether prompt tokens are counted with the model's own vocabulary
     error_share: float  # by which share of itself a count may be off
+    put_right: bool  # whether counts were compared with what the provider billed
     prompt_tokens: Range
     completion_tokens: Range  # thinking included
     reasoning_tokens: Range | None  # the part spent on thinking; None: none, or not told apart

@@ -60,7 +60,7 @@ def by_answers(
     assumptions: Assumptions,
 ) -> Figures:
     """By answers that are there."""
-    same_model = view.model in {None, measured.model}
+    same_model = measured.is_of(view.model)
     found = bill_by(
         measured,
         census,

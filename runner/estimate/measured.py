@@ -59,6 +59,10 @@ class Measured:
     paid: float | None  # for all of the run's answers; None: not known
     currency: str | None
 
+    def is_of(self, model: str | None) -> bool:
+        """Whether this model gave the answers; None: whichever each row names."""
+        return model in {None, self.model}
+
     @property
     def done(self) -> int:
         """Requests of the dataset that is estimated that have their answer already."""

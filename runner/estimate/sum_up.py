@@ -63,19 +63,19 @@ def _of_model(
     facts, measured = view.facts, assumptions.measured
     if measured is None:
         found = by_ranges(census, sample, bills, view.error_share)
-        done, own = 0.0, True
+        done, put_right = 0.0, False
     else:
         found = by_answers(measured, census, sample, bills, view, assumptions)
-        own = view.model in {None, measured.model}
+        own = measured.is_of(view.model)
         done = min(found.requests, measured.done) if own else 0.0
+        put_right = own and measured.of_dataset
     left = 1 - done / max(1.0, found.requests)
     return ModelEstimate(
         model=view.model or "each row's own",
         region=flight.endpoint.region,
         exact=view.exact and not census.inexact,
-        error_share=0.0
-        if measured is not None and measured.of_dataset and own
-        else view.error_share,
+        error_share=0.0 if put_right else view.error_share,
+        put_right=put_right,
         prompt_tokens=found.prompt,
         completion_tokens=found.completion,
         reasoning_tokens=found.reasoning,
