@@ -50,8 +50,8 @@ LAYERS: dict[str, tuple[frozenset[str], ...]] = {
     "jobs": tuple(
         frozenset(line.split())
         for line in (
-            "words options default_output __init__",
-            "screen dry_run estimate_words rehearsal_words next_command as_given",
+            "words options default_output as_given __init__",
+            "screen dry_run estimate_words rehearsal_words next_command",
             "opening going",
             "consent",
             "pilot",
