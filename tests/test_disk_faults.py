@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, NamedTuple
 import pytest
 from commands import run_here
 from dying import Fault
-from processes import KEY, PENSTOCK, Server, environment, penstock, simulator, started
+from processes import KEY, PENSTOCK, Server, environment, penstock, started
 from trials import ROWS, Trial, ended, journals, until
 
 from runner.journal import JournalFile
@@ -32,18 +32,6 @@ WITHOUT_OVERRIDE = (
 )
 
 pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="limits and signals are POSIX")
-
-
-@pytest.fixture(scope="module")
-def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
-    place = tmp_path_factory.mktemp("server")
-    with simulator("--latency", "0.01:0.03", cwd=place) as one:
-        yield one
-
-
-@pytest.fixture
-def trial(tmp_path: Path, server: Server) -> Trial:
-    return Trial(tmp_path, server)
 
 
 def test_a_file_that_may_not_grow_stops_the_run_and_is_gone_on_with(trial: Trial) -> None:
@@ -73,10 +61,10 @@ def remount(place: Path, options: str) -> None:
 
 
 def test_a_full_disk_stops_the_run_and_more_room_lets_it_go_on(
-    tmp_path: Path, server: Server
+    tmp_path: Path, trial_server: Server
 ) -> None:
     with small_disk(tmp_path / "full", "140k") as place:
-        trial = Trial(place, server)
+        trial = Trial(place, trial_server)
         done = penstock(*trial.generate(), cwd=place)
         assert done.status == 5, done.err
         assert "the disk is full; free some space; then resume the run" in done.err
@@ -87,10 +75,10 @@ def test_a_full_disk_stops_the_run_and_more_room_lets_it_go_on(
 
 
 def test_a_run_on_a_disk_that_is_read_only_now_can_be_read_and_not_gone_on_with(
-    tmp_path: Path, server: Server
+    tmp_path: Path, trial_server: Server
 ) -> None:
     with small_disk(tmp_path / "disk", "8m") as place:
-        trial = stop(Trial(place, server))
+        trial = stop(Trial(place, trial_server))
         kept, asked = trial.kept(), trial.asked()
         remount(place, "ro")
         done = penstock("resume", "out", cwd=place)
@@ -193,8 +181,8 @@ def stop(trial: Trial) -> Trial:
 
 
 @pytest.fixture(scope="module")
-def original(tmp_path_factory: pytest.TempPathFactory, server: Server) -> Trial:
-    return stop(Trial(tmp_path_factory.mktemp("original"), server))
+def original(tmp_path_factory: pytest.TempPathFactory, trial_server: Server) -> Trial:
+    return stop(Trial(tmp_path_factory.mktemp("original"), trial_server))
 
 
 @pytest.fixture

@@ -11,29 +11,12 @@ import socket
 import subprocess
 import sys
 import time
-from typing import TYPE_CHECKING
 
 import pytest
-from processes import PENSTOCK, Server, environment, penstock, simulator, started
+from processes import PENSTOCK, environment, penstock, started
 from trials import ROWS, Trial, until
 
-if TYPE_CHECKING:
-    from collections.abc import Iterator
-    from pathlib import Path
-
 pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="limits and signals are POSIX")
-
-
-@pytest.fixture(scope="module")
-def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
-    place = tmp_path_factory.mktemp("server")
-    with simulator("--latency", "0.01:0.03", cwd=place) as one:
-        yield one
-
-
-@pytest.fixture
-def trial(tmp_path: Path, server: Server) -> Trial:
-    return Trial(tmp_path, server)
 
 
 def test_a_second_resume_is_told_who_holds_the_run(trial: Trial) -> None:
