@@ -22,11 +22,11 @@ from runner.event_loop import run_to_end
 from runner.job import Job
 from runner.journal import Journal
 from runner.limits import Limits, Pace
-from runner.output import assemble, output_schema
+from runner.output import output_schema
 from runner.records import Request, Result, Row
 from runner.retry import Attempts, RetryPolicy
+from runner.sealing import seal_block
 from runner.seals import Seals
-from runner.tally import Tally
 from runner.template import compile_template
 from runner.verdict import judge
 
@@ -126,15 +126,7 @@ def seal(folder: Path) -> float:
     seals = Seals(parts, records, "parquet")
     inputs = pa.record_batch({"row_number": list(range(_ROWS)), "text": [_QUESTION] * _ROWS})
     schema = output_schema(inputs.schema, "")
-    keys = [result.key for result in _RESULTS]
-
-    def once() -> None:
-        tally = Tally()
-        for result in _RESULTS:
-            tally.add(result)
-        seals.seal(0, 0, [assemble([inputs], _RESULTS, schema, "")], keys, tally)
-
-    return least_us(once)
+    return least_us(lambda: seal_block(seals, 0, [inputs], _RESULTS, schema, ""))
 
 
 async def main() -> None:

@@ -18,7 +18,7 @@ from runner.pilot import pilot_spans
 from runner.records import Unfinished
 from runner.room import Room
 from runner.row_ids import row_id
-from runner.sealing import seal_block
+from runner.sealing import Sealing
 from runner.tally import Tally
 from runner.together import together
 
@@ -233,11 +233,9 @@ class Keeping:
             self._recount_failures()
 
     async def _seal_all(self) -> None:
-        loop = asyncio.get_running_loop()
         while (block := await self._to_seal.get()) is not None:
             if block.changed:
-                record = await loop.run_in_executor(self._thread, self._seal, block)
-                self._earlier.sealed[block.index] = record
+                self._earlier.sealed[block.index] = await self._seal(block)
                 self._journal.remove(block.index)
             del self._open[block.index]
             self._earlier.close(block.index)
@@ -257,10 +255,13 @@ class Keeping:
                 total.add(result)
         self.tally.failures = total.failures
 
-    def _seal(self, block: Block) -> SealRecord:
-        prefix = self._run.job.prefix
-        return seal_block(
-            self._seals, block.index, block.inputs, block.ordered(), self._schema, prefix
+    async def _seal(self, block: Block) -> SealRecord:
+        sealing = Sealing(block.ordered(), self._schema, self._run.job.prefix)
+        for _ in sealing.gather():
+            await asyncio.sleep(0)
+        loop = asyncio.get_running_loop()
+        return await loop.run_in_executor(
+            self._thread, sealing.seal, self._seals, block.index, block.inputs
         )
 
     def close(self) -> None:

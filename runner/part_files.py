@@ -113,7 +113,7 @@ def flatten(table: pa.Table) -> pa.Table:
 class TableWriter:
     """Writes tables of one schema, one after the other, into a binary file in one format."""
 
-    def __init__(self, file: IO[bytes], schema: pa.Schema, kind: Format) -> None:
+    def __init__(self, file: IO[bytes] | pa.NativeFile, schema: pa.Schema, kind: Format) -> None:
         self._file = file
         self._csv_header = True
         self._parquet: pq.ParquetWriter | None = None

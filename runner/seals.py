@@ -17,6 +17,8 @@ from __future__ import annotations
 from contextlib import suppress
 from typing import TYPE_CHECKING
 
+import pyarrow as pa
+
 from runner.counted import counted
 from runner.damage import Damage
 from runner.durable import (
@@ -29,7 +31,7 @@ from runner.durable import (
     write_durable,
 )
 from runner.errors import MachineFault
-from runner.hashed_file import HashedFile, sha256_of, sha256_over
+from runner.hashed_file import sha256_of, sha256_over
 from runner.part_files import TableWriter
 from runner.seal_record import SealRecord
 
@@ -37,13 +39,12 @@ if TYPE_CHECKING:
     from collections.abc import Iterable
     from pathlib import Path
 
-    import pyarrow as pa
-
     from runner.job import Format
     from runner.tally import Tally
 
 _KEY_BYTES = 16  # of a key, and of an id
 _NONE = bytes(_KEY_BYTES)
+_NO_HEX = _NONE.hex()
 
 
 class Seals:
@@ -103,9 +104,9 @@ class Seals:
         if problem is not None:
             raise self.lost(record, problem, path)
         with faults("read", path):
-            packed = path.read_bytes()
+            found = path.read_bytes()
         size = record.rows * _KEY_BYTES
-        return packed[:size], packed[size:]
+        return found[:size], found[size:]
 
     def keys(self, record: SealRecord, *, waiting: bool = False) -> list[tuple[str, str]]:
         """Of each row of a sealed block, its request key and its id, as hex; "" where none is."""
@@ -117,25 +118,27 @@ class Seals:
         block: int,
         start: int,
         tables: Iterable[pa.Table],
-        keys: list[str],
+        keys: bytes,
         tally: Tally,
         unmetered: dict[int, int] | None = None,
-        ids: list[str] | None = None,
+        ids: bytes = b"",
     ) -> SealRecord:
         """Steps 1 to 4. `tables` are the block's rows in order, at least one table.
+
+        `keys` and `ids` are `packed`; no ids where no row has one.
 
         Raises MachineFault; what lay there before is then still there, whole.
         """
         part = self.part(block)
         temporary = part.with_name(f".{part.name}.tmp")
         with faults("write", part), removed_on_failure(temporary):
-            size, sha256 = self._write_part(temporary, tables)
-            packed = _packed(keys) + _packed(ids if ids and any(ids) else [])
+            self._write_part(temporary, tables)
+            size, sha256 = temporary.stat().st_size, sha256_of(temporary)
             record = SealRecord(
-                block, start, len(keys), part.name, size, sha256, tally, unmetered or {},
-                keys_sha256=sha256_over(packed), has_ids=len(packed) > len(keys) * _KEY_BYTES,
+                block, start, len(keys) // _KEY_BYTES, part.name, size, sha256, tally,
+                unmetered or {}, keys_sha256=sha256_over(keys + ids), has_ids=bool(ids),
             )  # fmt: skip
-            write_durable(self._keys(block).with_suffix(".next.keys"), packed)
+            write_durable(self._keys(block).with_suffix(".next.keys"), keys + ids)
             write_durable(self.record_path(block).with_suffix(".next.json"), record.encode())
             fsync_folder(self.seals)
             rename(temporary, part)
@@ -143,16 +146,16 @@ class Seals:
             self._promote(block)
         return record
 
-    def _write_part(self, path: Path, tables: Iterable[pa.Table]) -> tuple[int, str]:
-        with new_file(path) as file:
-            hashed = HashedFile(file)
+    def _write_part(self, path: Path, tables: Iterable[pa.Table]) -> None:
+        # Arrow opens the file itself: a part is some hundred small writes, and for each of them a
+        # file of Python's would take the interpreter from the event loop.
+        with new_file(path), pa.OSFile(str(path), "wb") as file:
             writer: TableWriter | None = None
             for table in tables:
-                writer = writer or TableWriter(hashed, table.schema, self.kind)  # type: ignore[arg-type]
+                writer = writer or TableWriter(file, table.schema, self.kind)
                 writer.write(table)
             assert writer is not None  # noqa: S101 - a block has rows
             writer.close()
-        return hashed.bytes, hashed.hexdigest()
 
     def _promote(self, block: int) -> None:
         keys, record = self._keys(block), self.record_path(block)
@@ -326,15 +329,16 @@ def _unreadable(block: int, path: Path, fault: MachineFault) -> Damage:
     return Damage(block, path, str(fault).removeprefix(f"{path} "))
 
 
-def _packed(texts: list[str]) -> bytes:
-    return b"".join(bytes.fromhex(text) if text else _NONE for text in texts)
+def packed(texts: Iterable[str]) -> bytes:
+    """Keys or ids, 32 hex digits each or "" for none, as a file of keys holds them."""
+    return bytes.fromhex("".join([text or _NO_HEX for text in texts]))
 
 
-def key_at(packed: bytes | bytearray, at: int) -> bytes:
+def key_at(keys: bytes | bytearray, at: int) -> bytes:
     """A row's key, or its id; b"" where it has none."""
-    piece = bytes(packed[at * _KEY_BYTES : (at + 1) * _KEY_BYTES])
+    piece = bytes(keys[at * _KEY_BYTES : (at + 1) * _KEY_BYTES])
     return piece if piece != _NONE else b""
 
 
-def _unpacked(packed: bytes) -> list[str]:
-    return [key_at(packed, at).hex() for at in range(len(packed) // _KEY_BYTES)]
+def _unpacked(keys: bytes) -> list[str]:
+    return [key_at(keys, at).hex() for at in range(len(keys) // _KEY_BYTES)]

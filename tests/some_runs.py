@@ -14,9 +14,10 @@ from runner.errors import FailsRow
 from runner.folder import RunFile, RunFolder
 from runner.job import Job
 from runner.journal import encode_line
-from runner.output import assemble, output_schema
+from runner.output import output_schema
 from runner.preflight import prepare
 from runner.row_ids import row_id
+from runner.sealing import seal_block
 from runner.summary import Summary
 from runner.tally import Tally
 
@@ -103,13 +104,8 @@ class SomeRun:
         batches = self.dataset.batches(columns=(), keep=self.inputs.names, spans=spans)
         prefix = self.run.job.prefix
         schema = output_schema(self.inputs, prefix)
-        table = assemble([batch.inputs for batch in batches], found, schema, prefix)
-        tally = Tally()
-        for result in found:
-            tally.add(result)
-        seals = self.folder.seals(self.run)
-        keys, ids = [one.key for one in found], [one.row_id for one in found]
-        seals.seal(block, start, [table], keys, tally, ids=ids)
+        inputs = [batch.inputs for batch in batches]
+        seal_block(self.folder.seals(self.run), block, inputs, found, schema, prefix)
         return found
 
     def journal(self, *results: Result) -> None:

@@ -8,6 +8,7 @@ import os
 import subprocess
 import sys
 from contextlib import suppress
+from dataclasses import replace
 from functools import partial
 from typing import TYPE_CHECKING, get_args
 
@@ -22,6 +23,7 @@ from runner.job import Format
 from runner.output import assemble, result_schema, results_of
 from runner.part_files import read_columns
 from runner.seal_record import SealRecord
+from runner.sealing import seal_block
 from runner.seals import Seals
 from runner.tally import Tally
 
@@ -43,12 +45,7 @@ def seals_in(folder: Path, kind: Format = "parquet") -> Seals:
 
 
 def seal(seals: Seals, results: list[Result]) -> SealRecord:
-    tally = Tally()
-    for result in results:
-        tally.add(result)
-    table = assemble([], results, result_schema(""), "")
-    unmetered = {one.row: one.unmetered_attempts for one in results if one.unmetered_attempts}
-    return seals.seal(BLOCK, START, [table], [one.key for one in results], tally, unmetered)
+    return seal_block(seals, BLOCK, [], results, result_schema(""), "")
 
 
 def sealed(seals: Seals) -> list[Result]:
@@ -241,12 +238,12 @@ def test_what_is_set_aside_keeps_its_files_and_leaves_no_block(tmp_path: Path) -
 
 def test_ids_lie_behind_the_keys_where_rows_have_any(tmp_path: Path) -> None:
     seals = seals_in(tmp_path)
-    table = assemble([], OLD, result_schema(""), "")
     ids = ["ab" * 16, ""]
-    record = seals.seal(BLOCK, START, [table], [KEY, ""], Tally(), ids=ids)
+    keys = [one.key for one in OLD]
+    record = seal(seals, [replace(one, row_id=ids[at]) for at, one in enumerate(OLD)])
     assert record.has_ids
     assert seals.records() == {BLOCK: record}
-    assert seals.keys(record) == [(KEY, ids[0]), ("", "")]
+    assert seals.keys(record) == list(zip(keys, ids, strict=True))
     assert seals.packed_keys(record)[1] == b"\xab" * 16 + bytes(16)
 
 
@@ -263,7 +260,7 @@ def test_a_record_of_the_first_layout_is_read(tmp_path: Path) -> None:
 def test_a_block_of_several_tables_is_one_part(tmp_path: Path) -> None:
     seals = seals_in(tmp_path)
     tables = [assemble([], [one], result_schema(""), "") for one in OLD]
-    seals.seal(BLOCK, START, tables, ["", ""], Tally())
+    seals.seal(BLOCK, START, tables, bytes(32), Tally())
     part = read_columns(seals.part(BLOCK), "parquet", result_schema(""))
     assert part["row"].to_pylist() == [700, 701]
     assert pa.types.is_int64(part["row"].type)
