@@ -70,9 +70,10 @@ class Block:
         found = self.ids[at : at + ID_BYTES]
         return found.hex() if found != NO_ID else ""
 
-    def ordered(self) -> list[Result]:
-        """The results in dataset order; the block is complete."""
-        return [self.results[row] for row in range(self.start, self.stop)]
+    def hand_over(self) -> list[Result]:
+        """The results in dataset order, and no longer here; the block is complete."""
+        results, self.results = self.results, {}
+        return [results[row] for row in range(self.start, self.stop)]
 
 
 def to_read(

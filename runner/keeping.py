@@ -256,7 +256,7 @@ class Keeping:
         self.tally.failures = total.failures
 
     async def _seal(self, block: Block) -> SealRecord:
-        sealing = Sealing(block.ordered(), self._schema, self._run.job.prefix)
+        sealing = Sealing(block.hand_over(), self._schema, self._run.job.prefix)
         for _ in sealing.gather():
             await asyncio.sleep(0)
         loop = asyncio.get_running_loop()

@@ -28,8 +28,10 @@ class Sealing:
     for it at each of its own: half as much CPU again for a whole run, most of it the kernel's.
     """
 
-    def __init__(self, results: Sequence[Result], schema: pa.Schema, prefix: str) -> None:
-        self._results = results  # of all its rows, in order
+    def __init__(self, results: list[Result], schema: pa.Schema, prefix: str) -> None:
+        """`results` are those of all its rows, in order; `gather` empties the list."""
+        self._results = results
+        self._start = results[0].row
         self._schema = schema
         self._prefix = prefix
         self._columns: list[pa.RecordBatch] = []
@@ -40,8 +42,9 @@ class Sealing:
 
     def gather(self) -> Iterator[None]:
         """Turn the results into columns, keys and counts; each step is a slice of them."""
-        for start in range(0, len(self._results), SLICE_ROWS):
-            results = self._results[start : start + SLICE_ROWS]
+        while self._results:
+            results = self._results[:SLICE_ROWS]
+            del self._results[:SLICE_ROWS]  # a block is not held twice
             self._columns.append(result_columns(results, self._prefix))
             self._keys += packed([result.key for result in results])
             self._ids += packed([result.row_id for result in results])
@@ -56,7 +59,7 @@ class Sealing:
         outputs = pa.Table.from_batches(self._columns, schema=result_schema(self._prefix))
         return seals.seal(
             block,
-            self._results[0].row,
+            self._start,
             slices(inputs, outputs, self._schema),
             bytes(self._keys),
             self._tally,
@@ -74,6 +77,6 @@ def seal_block(
     prefix: str,
 ) -> SealRecord:
     """All of it at once, where no event loop is held up. Raises MachineFault."""
-    sealing = Sealing(results, schema, prefix)
+    sealing = Sealing(list(results), schema, prefix)
     deque(sealing.gather(), maxlen=0)
     return sealing.seal(seals, block, inputs)

@@ -120,7 +120,7 @@ def test_a_block_is_complete_when_every_row_was_read_and_answered(
     block = Block(2, 20, 23, rows_read=rows_read, results=results)
     assert block.is_complete is complete
     if complete:
-        assert [result.row for result in block.ordered()] == [20, 21, 22]
+        assert [result.row for result in block.hand_over()] == [20, 21, 22]
 
 
 def test_a_block_with_results_behind_the_scope_is_never_complete() -> None:
