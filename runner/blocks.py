@@ -46,6 +46,7 @@ class Block:
         default_factory=bytearray
     )  # 16 bytes a row from `start` on, with an id column
     results: dict[int, Result] = field(default_factory=dict)
+    handed_over: bool = False  # complete, and its results are on their way to the part
     changed: bool = False  # holds a result that its part does not
     reaches_beyond: bool = False  # earlier runs, of a wider scope, kept results behind `stop`
 
@@ -57,7 +58,8 @@ class Block:
         behind it, and the journal is where that lies safely.
         """
         size = self.stop - self.start
-        return self.rows_read == size == len(self.results) and not self.reaches_beyond
+        whole = self.rows_read == size == len(self.results) and not self.reaches_beyond
+        return whole or self.handed_over
 
     def add_ids(self, row: int, ids: list[bytes]) -> None:
         """The ids of rows just read, from `row` on; a pilot leaves out what lies before them."""
@@ -72,7 +74,7 @@ class Block:
 
     def hand_over(self) -> list[Result]:
         """The results in dataset order, and no longer here; the block is complete."""
-        results, self.results = self.results, {}
+        results, self.results, self.handed_over = self.results, {}, True
         return [results[row] for row in range(self.start, self.stop)]
 
 

@@ -141,7 +141,8 @@ class Room:
             )
         if self._wait is not Wait.BEHIND:
             return None
-        oldest = min(blocks, key=lambda block: block.start)
+        waiting = (block for block in blocks if not block.is_complete)
+        oldest = min(waiting, key=lambda block: block.start)
         row = next(
             (row for row in range(oldest.start, oldest.stop) if row not in oldest.results),
             oldest.start,

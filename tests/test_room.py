@@ -77,8 +77,11 @@ def test_what_is_held_is_told_apart_by_what_it_waits_for() -> None:
     complete = block(1, rows=10, answered=10, row_bytes=50)
     being_read = block(2, rows=10, answered=1, row_bytes=100, read=4)
     scattered = Block(3, 30, 40, results={31: some_result(31)})  # a pilot's: inputs are not held
-    held = held_by([straggling, complete, being_read, scattered])
-    assert held == Held(4, 2 + 3, 200 + 300, 8 + 10 + 1, 800 + 500 + 100, 500)
+    blocks = [straggling, complete, being_read, scattered]
+    expected = Held(4, 2 + 3, 200 + 300, 8 + 10 + 1, 800 + 500 + 100, 500)
+    assert held_by(blocks) == expected
+    complete.hand_over()  # it counts until its part is written
+    assert held_by(blocks) == expected
 
 
 async def waiting_for(blocks: list[Block], workers: int) -> tuple[Room, list[str]]:
@@ -96,10 +99,12 @@ async def waiting_for(blocks: list[Block], workers: int) -> tuple[Room, list[str
 async def test_a_straggler_is_named_once() -> None:
     heavy = MOST_ANSWERED_BYTES_OF_FEW // 20
     blocks = [block(index, rows=20, answered=19, row_bytes=heavy) for index in (3, 4)]
-    room, said = await waiting_for(blocks, 200)
+    being_sealed = block(2, rows=20, answered=20, row_bytes=1)
+    being_sealed.hand_over()
+    room, said = await waiting_for([being_sealed, *blocks], 200)
     assert said == [
         (
-            "Reading waits: 2 blocks are open behind rows that are still being tried, the first of "
+            "Reading waits: 3 blocks are open behind rows that are still being tried, the first of "
             "them row 60."
         )
     ]
