@@ -121,20 +121,17 @@ class TableWriter:
             self._parquet = pq.ParquetWriter(
                 file, schema, compression=_COMPRESSION, compression_level=_COMPRESSION_LEVEL
             )
-        self._write: Callable[[pa.Table], None] = {
-            "parquet": self._write_parquet,
-            "csv": self._write_csv,
-            "jsonl": self._write_jsonl,
-        }[kind]
+        self._kind = kind
         self._schema = schema
 
     def write(self, table: pa.Table) -> None:
         """Append a table's rows."""
-        self._write(table)
-
-    def _write_parquet(self, table: pa.Table) -> None:
-        assert self._parquet is not None  # noqa: S101 - set for this format in __init__
-        self._parquet.write_table(table)
+        if self._parquet is not None:
+            self._parquet.write_table(table)
+        elif self._kind == "csv":
+            self._write_csv(table)
+        else:
+            self._write_jsonl(table)
 
     def _write_csv(self, table: pa.Table) -> None:
         options = pa_csv.WriteOptions(include_header=self._csv_header)
@@ -152,7 +149,7 @@ class TableWriter:
         """Finish the file; a CSV without rows still gets its header."""
         if self._parquet is not None:
             self._parquet.close()
-        elif self._write == self._write_csv and self._csv_header:
+        elif self._kind == "csv" and self._csv_header:
             self._write_csv(self._schema.empty_table())
 
 
