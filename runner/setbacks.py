@@ -89,7 +89,7 @@ class Setbacks:
             self._tell_end_of_outage()
             self._health.answered()
             await self._decide_by_answer(refused_too=False)
-        if action in {Action.FAIL, Action.CONFIG}:
+        if action in (Action.FAIL, Action.CONFIG):
             await self._fail(turn, error, verdict)
         elif not self._closed:  # a row that would be asked again stays pending
             await self._again(turn, error, verdict)
@@ -229,7 +229,7 @@ def _is_answer(error: AttemptFailed, verdict: Verdict) -> bool:
     if verdict.outage or verdict.action is Action.THROTTLED:
         return False
     came = isinstance(error, AnsweredError) or error.partial is not None
-    return came or verdict.action in {Action.FAIL, Action.CONFIG}
+    return came or verdict.action in (Action.FAIL, Action.CONFIG)
 
 
 def _with_hint(verdict: Verdict) -> str:

@@ -92,7 +92,7 @@ def _judge_answer(error: AnsweredError, *, dashscope: bool) -> Verdict:
     if rule is OPENAI_NO_MONEY and (dashscope or _has_marks(error)):
         rule = next(matching)
     wait_s = None
-    if rule.action in {Action.AGAIN, Action.THROTTLED}:
+    if rule.action in (Action.AGAIN, Action.THROTTLED):
         wait_s = _retry_after_s(error.headers)
     if wait_s is not None and wait_s > LONGEST_WAIT_S:
         return _too_long(error, rule, wait_s)
