@@ -3,7 +3,7 @@
 
 SHELL := /bin/sh
 .DEFAULT_GOAL := help
-.PHONY: help demo test soak check lint types format bench bench-big bench-peers build examples clean
+.PHONY: help demo test soak check lint types format bench bench-speed bench-big bench-peers build examples clean
 
 PYTHON ?= python3.11
 VENV := .venv
@@ -41,7 +41,9 @@ format: $(INSTALLED) ## tidy the formatting and what can be mended by itself
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
 
-bench: $(INSTALLED) ## measure speed, limits and counting beside the bare loop and tokenizer
+bench: bench-speed bench-big bench-peers ## measure all of the next three: over an hour
+
+bench-speed: $(INSTALLED) ## measure speed, limits and counting beside the bare loop and tokenizer
 	$(BIN)/python benchmarks/run.py
 	$(BIN)/python benchmarks/stations.py
 	$(BIN)/python benchmarks/start_up.py

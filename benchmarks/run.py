@@ -2,7 +2,8 @@
 
 Absolute times say little on a shared machine, so every figure is a ratio, whole way over bare loop,
 as the median of interleaved pairs with the least and the greatest beside it: CPU seconds of the
-client process (user and system, all its threads) and requests per second.
+client process (user and system, all its threads) and requests per second. Beside them how often its
+threads let go of a core by themselves: mostly to wait for each other, which a busy machine hides.
 
 Each program runs with few rows and with four times as many. "A row more" is the difference of the
 two by the difference of rows: what a long run costs, without start-up, opening connections, the
@@ -43,7 +44,7 @@ class Cost:
 
     cpu_s: float
     wall_s: float
-    peak_mb: float
+    waits: float  # how often a thread gave up its core by itself
 
 
 @contextmanager
@@ -70,7 +71,7 @@ def measure(command: list[str], cwd: Path) -> Cost:
     if done.returncode != 0:
         sys.exit(f"{' '.join(command)} ended with {done.returncode}:\n{done.stderr}")
     cpu_s = after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
-    return Cost(cpu_s, wall_s, after.ru_maxrss / 1024)
+    return Cost(cpu_s, wall_s, after.ru_nvcsw - before.ru_nvcsw)
 
 
 def bare_loop(url: str, requests: int, workers: int, *, stream: bool = False) -> list[str]:
@@ -99,7 +100,7 @@ def start_of(commands: list[list[str]], folder: Path) -> Cost:
     return Cost(
         statistics.median(cost.cpu_s for cost in costs),
         statistics.median(cost.wall_s for cost in costs),
-        max(cost.peak_mb for cost in costs),
+        statistics.median(cost.waits for cost in costs),
     )
 
 
@@ -123,6 +124,7 @@ def compare(
     speed_all: list[float] = []
     bare_us: list[float] = []
     own_us: list[float] = []
+    waits: list[tuple[float, float]] = []  # a 1,000 rows: of the whole way, of the bare loop
     with server(latency_s) as base_url, tempfile.TemporaryDirectory(dir=folder) as runs:
         url = f"{base_url}/chat/completions"
         one_row = write_dataset(folder, 1)
@@ -142,6 +144,12 @@ def compare(
             bare_us.append((bare[1].cpu_s - bare[0].cpu_s) / more * 1e6)
             cpu_more.append(own_us[-1] / bare_us[-1])
             cpu_all.append((whole[1].cpu_s - one.cpu_s) / (bare[1].cpu_s - idle.cpu_s))
+            waits.append(
+                (
+                    (whole[1].waits - whole[0].waits) / more * 1000,
+                    (bare[1].waits - bare[0].waits) / more * 1000,
+                )
+            )
             wall_more = whole[1].wall_s - whole[0].wall_s
             speed_more.append((bare[1].wall_s - bare[0].wall_s) / wall_more)
             speed_all.append((bare[1].wall_s - idle.wall_s) / (whole[1].wall_s - one.wall_s))
@@ -149,7 +157,9 @@ def compare(
         f"| {'streamed' if stream else 'plain'} | {rows:,} | {workers:,} | "
         f"{latency_s * 1000:.0f} ms | {spread(cpu_more)} | {spread(cpu_all)} | "
         f"{spread(speed_more)} | {spread(speed_all)} | "
-        f"{statistics.median(own_us):.0f} | {statistics.median(bare_us):.0f} |",
+        f"{statistics.median(own_us):.0f} | {statistics.median(bare_us):.0f} | "
+        f"{statistics.median(own for own, _ in waits):.0f} | "
+        f"{statistics.median(bare for _, bare in waits):.0f} |",
         flush=True,
     )
 
@@ -214,9 +224,10 @@ def main() -> None:
     )
     print(
         "| replies | rows | workers | latency | CPU, bare loop = 1: a row more | all | "
-        "throughput, likewise: rows more | all | CPU us a row more | bare loop |"
+        "throughput, likewise: rows more | all | CPU us a row more | bare loop | "
+        "threads' waits a 1,000 rows more | bare loop |"
     )
-    print("|---|---|---|---|---|---|---|---|---|---|", flush=True)
+    print("|---|---|---|---|---|---|---|---|---|---|---|---|", flush=True)
     rows, pairs = options.rows, options.pairs
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
