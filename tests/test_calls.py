@@ -105,16 +105,16 @@ def test_the_sealing_thread_does_nothing_for_each_row(tmp_path: Path) -> None:
     # What it does in Python, it does while the event loop waits for the interpreter.
     counts = []
     for rows in (64, 1024):
-        folders = [tmp_path / str(rows) / name for name in ("completions", "seals")]
-        for folder in folders:
-            folder.mkdir(parents=True)
+        parts, records = (tmp_path / str(rows) / name for name in ("completions", "seals"))
+        parts.mkdir(parents=True)
+        records.mkdir()
         inputs = pa.record_batch({"text": ["a text"] * rows})
         sealing = Sealing(
             [some_result(row) for row in range(rows)], output_schema(inputs.schema, ""), ""
         )
         deque(sealing.gather(), maxlen=0)
         with cProfile.Profile() as profile:
-            record = sealing.seal(Seals(*folders, "parquet"), 0, [inputs])
+            record = sealing.seal(Seals(parts, records, "parquet"), 0, [inputs])
         assert record.rows == rows
         counts.append(calls(pstats.Stats(profile)))
     assert counts[0] == counts[1]
