@@ -31,7 +31,7 @@ from runner.durable import (
     write_durable,
 )
 from runner.errors import MachineFault
-from runner.hashed_file import sha256_of, sha256_over
+from runner.hashed_file import HashedFile, sha256_of, sha256_over
 from runner.part_files import TableWriter
 from runner.seal_record import SealRecord
 
@@ -45,6 +45,9 @@ if TYPE_CHECKING:
 _KEY_BYTES = 16  # of a key, and of an id
 _NONE = bytes(_KEY_BYTES)
 _NO_HEX = _NONE.hex()
+# Gathered by Arrow before Python is called. A part is some hundred small writes, and each would
+# take the interpreter from the event loop.
+_BUFFER_BYTES = 1 << 20
 
 
 class Seals:
@@ -132,8 +135,7 @@ class Seals:
         part = self.part(block)
         temporary = part.with_name(f".{part.name}.tmp")
         with faults("write", part), removed_on_failure(temporary):
-            self._write_part(temporary, tables)
-            size, sha256 = temporary.stat().st_size, sha256_of(temporary)
+            size, sha256 = self._write_part(temporary, tables)
             record = SealRecord(
                 block, start, len(keys) // _KEY_BYTES, part.name, size, sha256, tally,
                 unmetered or {}, keys_sha256=sha256_over(keys + ids), has_ids=bool(ids),
@@ -146,16 +148,18 @@ class Seals:
             self._promote(block)
         return record
 
-    def _write_part(self, path: Path, tables: Iterable[pa.Table]) -> None:
-        # Arrow opens the file itself: a part is some hundred small writes, and for each of them a
-        # file of Python's would take the interpreter from the event loop.
-        with new_file(path), pa.OSFile(str(path), "wb") as file:
-            writer: TableWriter | None = None
-            for table in tables:
-                writer = writer or TableWriter(file, table.schema, self.kind)
-                writer.write(table)
-            assert writer is not None  # noqa: S101 - a block has rows
-            writer.close()
+    def _write_part(self, path: Path, tables: Iterable[pa.Table]) -> tuple[int, str]:
+        with new_file(path) as file:
+            hashed = HashedFile(file)
+            native = pa.PythonFile(hashed, "w")  # type: ignore[arg-type]
+            with pa.BufferedOutputStream(native, _BUFFER_BYTES) as gathered:
+                writer: TableWriter | None = None
+                for table in tables:
+                    writer = writer or TableWriter(gathered, table.schema, self.kind)
+                    writer.write(table)
+                assert writer is not None  # noqa: S101 - a block has rows
+                writer.close()
+        return hashed.bytes, hashed.hexdigest()
 
     def _promote(self, block: int) -> None:
         keys, record = self._keys(block), self.record_path(block)
