@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from contextlib import contextmanager, suppress
+from contextlib import suppress
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
@@ -10,9 +10,8 @@ from runner.beats import Beats
 from runner.conclusion import failures_allowed, too_many_failed
 from runner.connection import connect
 from runner.controlled import Controlled
-from runner.counted import counted
 from runner.deadline import stop_at
-from runner.errors import BudgetReached, Interrupted, MachineFault, RunFolderError, StopsRun
+from runner.errors import Interrupted, RunFolderError, StopsRun
 from runner.event_loop import in_background
 from runner.expected import Expected, remember
 from runner.filling import filling
@@ -25,12 +24,13 @@ from runner.sharing import Sharing
 from runner.so_far import SoFar
 from runner.spending import Position, Spending
 from runner.status import summary_of
+from runner.stopping import Stopping
 from runner.switch import take_up
 from runner.tally import Tally
 from runner.together import together
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable, Iterator
+    from collections.abc import Callable
 
     from runner.asked_again import Retry
     from runner.client import Client
@@ -69,8 +69,7 @@ class Run:
         self._retry = retry
         # A rehearsal asks a server of its own and takes nothing from anyone.
         self._sharing = Sharing(flight.job.limits.share if key is not None else None, say=say)
-        self._stopped: StopsRun | None = None
-        self._stop_at_once: StopsRun | None = None  # told to before there was a course
+        self._stopping = Stopping(say)
 
     def expect(self, found: Estimate) -> None:
         """Remember, when it goes, what it was said to cost, to be compared with the bill.
@@ -118,37 +117,15 @@ class Run:
                 self._folder.write_run(so_far.run)
                 so_far.expected = remember(self._folder, so_far.expected)
                 so_far.controlled = Controlled(self._folder, say=self._say)
-                with self._noting_what_stops():
+                with self._stopping.noting():
                     await self._work(keeping, client, so_far.spending)
             finally:
                 keeping.release()
             return await self._finish()
 
-    @contextmanager
-    def _noting_what_stops(self) -> Iterator[None]:
-        try:
-            yield
-        except StopsRun as fault:
-            self._stopped = self._stopped or fault
-
     def stop(self, reason: StopsRun | None = None) -> None:
         """Stop sending and let the replies on their way land; a second call gives them up."""
-        course = self._so_far.course
-        if course is None:
-            self._stop_at_once = reason or Interrupted("interrupted")
-        elif course.reason is None:
-            course.stop(reason or Interrupted("interrupted"))
-        else:
-            given_up = course.asking.in_flight
-            if given_up:
-                replies = counted(given_up, "reply")
-                self._say(f"Giving up {replies} on the way; the provider may bill that.")
-            course.stop_now()
-
-    def _limit_reached(self, reason: BudgetReached) -> None:
-        """Stop, unless it is stopping already: unlike a person, a limit is never impatient."""
-        if self._so_far.course is not None:
-            self._so_far.course.stop(reason)
+        self._stopping.by_person(reason or Interrupted("interrupted"))
 
     def _keep(self) -> Keeping:
         keeping = Keeping(
@@ -169,7 +146,7 @@ class Run:
             keeping.tally,
             paid_before=self._so_far.run.paid_before,
             lease_file=self._folder.lease,
-            stop=self._limit_reached,
+            stop=self._stopping.let_land,
             position=lambda: Position(keeping.tally.rows, self.snapshot().pending),
         )
 
@@ -186,32 +163,22 @@ class Run:
             lost=spending.lost,
         )
         self._so_far.course = course
-        if self._stop_at_once is not None:
-            course.stop(self._stop_at_once)
+        self._stopping.belongs_to(course)
         self._counted()  # earlier failures may be too many already
         deadline = self.flight.job.limits.deadline
         async with together() as beside:
             others = [
-                beside.create_task(self._landing(course, self._beats(course).go())),
-                beside.create_task(self._landing(course, self._hash())),
+                beside.create_task(self._stopping.beside(self._beats(course).go())),
+                beside.create_task(self._stopping.beside(self._hash())),
             ]
             if deadline is not None:
-                others.append(beside.create_task(stop_at(deadline, self._limit_reached)))
+                others.append(beside.create_task(stop_at(deadline, self._stopping.let_land)))
             try:
                 await self._sharing.begin(course.lanes, stopping=lambda: course.reason is not None)
                 await course.go()
             finally:
                 for task in others:
                     task.cancel()
-
-    async def _landing(self, course: Course, work: Awaitable[None]) -> None:
-        """Of a fault beside the course the run ends too, but what is on its way can be kept."""
-        with self._noting_what_stops():
-            try:
-                await work
-            except MachineFault as fault:
-                course.stop(fault)
-                raise
 
     def _beats(self, course: Course) -> Beats:
         so_far = self._so_far
@@ -228,20 +195,15 @@ class Run:
 
     def _counted(self) -> None:
         """After each group of results: have more rows failed than the user allows?"""
-        so_far = self._so_far
-        tally, course = so_far.tally, so_far.course
+        so_far, max_failed = self._so_far, self.flight.job.limits.max_failed
+        failed, course = so_far.tally.failed, so_far.course
         if so_far.spending is not None:
             so_far.spending.landed()
-        # Rows asked again still count as failed, so --max-failed has to wait for the end.
-        if course is None or self._retry or tally.failed <= self._most_failures():
-            return
-        course.stop(too_many_failed(tally.failed, self.flight.job.limits.max_failed))
-
-    def _most_failures(self) -> float:
-        """How many failed rows do not stop the run: without --max-failed, any number."""
-        return failures_allowed(
-            self.flight.job.limits.max_failed, self._so_far.rows, otherwise=float("inf")
-        )
+        # Without --max-failed any number is allowed. Rows asked again still count as failed, so
+        # with them it has to wait for the end.
+        most = failures_allowed(max_failed, so_far.rows, otherwise=float("inf"))
+        if course is not None and not self._retry and failed > most:
+            course.stop(too_many_failed(failed, max_failed))
 
     async def _hash(self) -> None:
         """Note the dataset's hash in run.json, where it is not yet known."""
@@ -274,12 +236,12 @@ class Run:
         if course is not None and course.rows is not None and self.flight.total_rows is None:
             self._note_end(course.rows)
         if so_far.spending is not None:
-            with self._noting_what_stops():
+            with self._stopping.noting():
                 so_far.spending.close()
         summary = self.snapshot()
         summary.limits = summary.limited_by = None
         summary.killed_attempts += course.unkept_attempts if course else 0
-        reason = self._stopped or (course.reason if course else None)
+        reason = self._stopping.reason
         await leave(summary, reason, self._folder, so_far.run, self._export, so_far.progress)
         return summary
 

@@ -41,7 +41,7 @@ LAYERS: dict[str, tuple[frozenset[str], ...]] = {
             "unkept rehearsed",
             "rehearsal_watch",
             "controlled",
-            "beats so_far",
+            "beats so_far stopping",
             "handing running rehearsal",
             "begin going_on",
             "__init__",
