@@ -467,7 +467,8 @@ def test_workers_that_come_or_go_while_an_outage_is_probed_disturb_no_probe(
         probe = len(client.sent)
         course.change(Wanted(workers=wanted))
         client.most_in_flight = client.in_flight
-        await going
+        async with asyncio.timeout(600):  # the clock would go on for ever without an answer
+            await going
         return client, course, probe
 
     client, course, probe = on_fake_clock(work)
