@@ -14,7 +14,7 @@ import pyarrow.parquet as pq
 
 from runner.errors import MachineFault
 from runner.hashed_file import sha256_of
-from runner.journal import brought_up_to_date, entries_of, look_into
+from runner.journal import brought_up_to_date, entries_of, look_into, paths_in
 from runner.output import result_schema, results_of
 from runner.part_files import iter_tables, read_columns
 from runner.seals import key_at
@@ -54,7 +54,7 @@ class Kept:
 
     def blocks(self) -> list[int]:
         """The blocks that hold a result, in order."""
-        unsealed = {int(path.stem) for path in self._journal.glob("[0-9]*.jsonl")}
+        unsealed = {int(path.stem) for path in paths_in(self._journal)}
         return sorted(unsealed.union(self._seals.blocks(), self._seals.parts_there()))
 
     def journalled(self, block: int) -> dict[int, Result]:

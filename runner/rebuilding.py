@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from runner.durable import append, force, fsync_folder, remove
 from runner.folder import PARTS_OF_LAYOUT
-from runner.journal import brought_up_to_date, encode_line, look_into
+from runner.journal import brought_up_to_date, encode_line, look_into, path_of
 from runner.kept import Kept
 from runner.output import output_schema
 from runner.seal_record import tally_in
@@ -107,14 +107,11 @@ class Rebuilding:
             moved = replace(result, row=place, row_id=key_at(ids, place).hex())
             lines.setdefault(place // self._new.block_rows, []).append(encode_line(moved))
         for block, found in lines.items():
-            path = self._path(block)
+            path = path_of(self._journal, block)
             with path.open("ab") as file:
                 append(path, file.fileno(), b"".join(found))
 
     _at = 0  # the number of the next answer
-
-    def _path(self, block: int) -> Path:
-        return self._journal / f"{block:05d}.jsonl"
 
     def _seal_whole_blocks(self, counts: array[int]) -> None:
         """Blocks of which every row is answered become parts at once; others wait for answers."""
@@ -131,7 +128,7 @@ class Rebuilding:
             results = look_into(self._journal, block, size)
             ordered = [results[row] for row in span]
             seal_block(self._seals, block, inputs, ordered, schema, prefix)
-            remove(self._path(block))
+            remove(path_of(self._journal, block))
 
     def _inputs(self, spans: list[range]) -> Iterator[tuple[range, list[pa.RecordBatch]]]:
         """The dataset's columns for each span, in order."""

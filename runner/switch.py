@@ -21,7 +21,7 @@ from runner.compared import compare
 from runner.durable import faults, fsync_folder, remove_folder, rename, write_durable
 from runner.errors import MachineFault, RunFolderError
 from runner.folder import PARTS_OF_LAYOUT
-from runner.journal import JournalFile, brought_up_to_date
+from runner.journal import JournalFile, brought_up_to_date, paths_in
 from runner.rebuilding import Rebuilding
 from runner.seal_record import tally_in
 from runner.soundness import bill_of_missing, examine
@@ -133,7 +133,7 @@ def _enter_set_aside(folder: RunFolder, run: RunFile) -> RunFile:
             total = Tally()
             for path in sorted((place / "seals").glob("[0-9]*.json")):
                 total.merge(tally_in(path))
-            for path in sorted((place / "journal").glob("[0-9]*.jsonl")):
+            for path in paths_in(place / "journal"):
                 _add_all(total, JournalFile(path, mend=False))
             entered[place.name] = total.to_json()
     if entered != run.superseded:

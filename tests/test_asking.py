@@ -387,6 +387,33 @@ def test_a_pace_that_is_raised_or_lifted_finds_its_workers() -> None:
     assert sent_s[-1] < 12
 
 
+@pytest.mark.parametrize("pause_s", [0.0, 0.05, 60.0])
+def test_a_pause_while_new_rows_are_held_back_leaves_no_worker_behind(pause_s: float) -> None:
+    async def work() -> Pool:
+        limits = Limits(Pace(50), None)
+        pool = Pool(1500, lambda _: reply(), workers=200, latency_s=2.0, limits=limits)
+        pool.start()
+        await asyncio.sleep(10.01)
+        assert pool.intake.held, "half of the workers keep the pace; the others have to wait"
+        assert pool.intake.idle > 50
+        pool.asking.pause()
+        await asyncio.sleep(pause_s)
+        pool.asking.go_on()
+        await pool.all_read()
+        await pool.end()
+        return pool
+
+    pool = on_fake_clock(work)
+    assert pool.errors == {None: 1500}
+    assert {one.attempts for one in pool.results.values()} == {1}
+    sent_s = [asked.at_s for asked in pool.client.sent]
+    goes_on_s = 10.01 + pause_s
+    assert not any(10.01 < at_s < goes_on_s for at_s in sent_s)
+    # Whoever is on the way keeps others from being needed, but only for as long as a reply takes.
+    assert sum(goes_on_s + 1 < at_s <= goes_on_s + 11 for at_s in sent_s) >= 490
+    assert most_in_a_second(sent_s) <= 50
+
+
 def test_what_may_be_billed_is_noted_before_the_row_is_asked_again() -> None:
     def script(asked: Asked) -> Step:
         first = {0: broken_off(known=True), 1: too_slow(), 2: throttled(), 3: overloaded()}

@@ -7,13 +7,18 @@ import gc
 import threading
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field, replace
+from itertools import pairwise
 from typing import TYPE_CHECKING, Any
 
 import pytest
+from clock import on_fake_clock
+from scripted_client import Asked, ScriptedClient, Step, refused, reply
 from small_runs import provider, question, write_csv, write_parquet
 
 from runner.connection import connect
+from runner.control import Wanted
 from runner.errors import DatasetError, Interrupted, MachineFault, ProviderStopped
+from runner.job import Job
 from runner.preflight import prepare
 from runner.records import Result
 from runner.run import Course
@@ -422,3 +427,56 @@ async def test_the_pace_and_the_ramp_are_those_of_the_preflight(
             took_s = loop.time() - start_s
     assert took_s >= 30 / 100
     assert {one.attempts for one in t.basket.results.values()} == {1}
+
+
+class RoomyClient(ScriptedClient):
+    """One that has room for any number at once."""
+
+    def make_room_for(self, concurrency: int) -> None:
+        del concurrency
+
+    def room_for(self, concurrency: int) -> int:
+        return concurrency
+
+
+@pytest.mark.parametrize(("workers", "wanted"), [(20, 1), (20, 19), (2, 20)])
+def test_workers_that_come_or_go_while_an_outage_is_probed_disturb_no_probe(
+    tmp_path: Path, workers: int, wanted: int
+) -> None:
+    path, basket = write_csv(tmp_path / "d.csv", 200), Basket()
+    ends_s, latency_s = 60.0, 0.5
+
+    def script(asked: Asked) -> Step:
+        return refused() if asked.at_s < ends_s else reply()
+
+    async def work() -> tuple[RoomyClient, Course, int]:
+        limits = {"concurrency": workers, "qps": 1000}
+        job = Job.build({"prompt": "{{ text }}", "model": "qwen-plus", "limits": limits})
+        flight = prepare(job, [path])
+        client = RoomyClient(script, latency_s=latency_s)
+        course = Course(
+            flight, basket, client, fill=flight.template.fill, columns=flight.template.columns,
+            budget=None, say=lambda _: None,
+        )  # fmt: skip
+        going = asyncio.create_task(course.go())
+        for in_flight in (0, 1):  # all are told of the outage, then one of them probes
+            while not (  # noqa: ASYNC110 - it is no event
+                course.health.is_outage and client.in_flight == in_flight
+            ):
+                await asyncio.sleep(0.01)
+        probe = len(client.sent)
+        course.change(Wanted(workers=wanted))
+        client.most_in_flight = client.in_flight
+        async with asyncio.timeout(600):  # the clock would go on for ever without an answer
+            await going
+        return client, course, probe
+
+    client, course, probe = on_fake_clock(work)
+    assert len(basket.results) == 200
+    assert course.asking.given_up == 0
+    assert not any(one.unmetered_attempts for one in basket.results.values())
+    probed_s = [asked.at_s for asked in client.sent[probe - 1 :] if asked.at_s < ends_s]
+    assert len(probed_s) > 5
+    gaps_s = [after - before for before, after in pairwise(probed_s)]
+    assert all(latency_s + 1 < gap_s < latency_s + 11 for gap_s in gaps_s)
+    assert client.most_in_flight == wanted

@@ -158,7 +158,7 @@ async def test_replies_that_a_fault_cuts_off_are_told_from_then_on(
     async with provider(monkeypatch, scenario=slow, latency_s=(0.2, 0.2)) as at:
         run = at.begin(write_csv(tmp_path / "d.csv"), tmp_path / "run")
         with monkeypatch.context() as patch:
-            patch.setattr("runner.journal.append", refuse)
+            patch.setattr("runner.journal.journal.append", refuse)
             summary = await run.go()
         assert (summary.exit_status, at.requests) == (MachineFault.exit_status, 4)
         assert (summary.tally.rows, summary.killed_attempts) == (0, 3)

@@ -1,7 +1,5 @@
 """Answered, not yet sealed: one append-only file of JSON lines for each open block.
 
-A line holds a result, or the bill so far of a row that has none yet.
-
 What a crash may cost. `append` hands a line to the kernel before it returns, and a worker takes its
 next row only after that: a killed process loses the replies that were on their way and no other. A
 power cut may also lose what was not yet forced to disk, at most SYNC_S or SYNC_RESULTS of work;
@@ -13,30 +11,21 @@ from __future__ import annotations
 
 import asyncio
 import os
-import zlib
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
-from dataclasses import fields
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
-import orjson
-
-from runner.damage import Damage
-from runner.durable import (
-    append,
-    cut_off,
-    faults,
-    force,
-    fsync_folder,
-    machine_fault,
-    remove,
-)
+from runner.durable import append, faults, force, fsync_folder, machine_fault, remove
 from runner.errors import MachineFault
-from runner.records import Result, Unfinished
+from runner.journal.journal_file import path_of
+from runner.journal.lines import cleaned, encode_line
+from runner.records import Result
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable
     from pathlib import Path
+
+    from runner.journal.lines import Entry
 
 SYNC_S = 0.1  # a result counts at the latest this long after its answer
 SYNC_RESULTS = 256  # enough to make an fsync's cost vanish; small enough to lose without regret
@@ -44,157 +33,8 @@ SYNC_RESULTS = 256  # enough to make an fsync's cost vanish; small enough to los
 # may hold no more files than that, connections included.
 OPEN_FILES = 128
 
-_CRC = b',"crc":"%08x"}\n'
-_CRC_BYTES = len(_CRC % 0)
 # On Windows a file is text unless told otherwise, and every newline becomes two bytes.
 _OPEN_FLAGS = os.O_WRONLY | os.O_CREAT | os.O_APPEND | getattr(os, "O_BINARY", 0)
-_FIELDS = frozenset(field.name for field in fields(Result))
-_BILL_FIELDS = frozenset(field.name for field in fields(Unfinished))
-_UNFINISHED = "unfinished"  # the one key of a line that holds a bill
-
-Entry = Result | Unfinished
-
-
-def cleaned(result: Result) -> Result:
-    """The result with every text in it valid Unicode: half a surrogate pair becomes U+FFFD.
-
-    Neither JSON nor Arrow can hold one, and an answer is not to be lost for a character.
-    """
-    values: dict[str, Any] = {name: getattr(result, name) for name in _FIELDS}
-    for name, value in values.items():
-        if isinstance(value, str):
-            raw = value.encode("utf-16-le", "surrogatepass")
-            values[name] = raw.decode("utf-16-le", "replace")
-    return Result(**values)
-
-
-def encode_line(entry: Entry) -> bytes:
-    """One journal line: the result as a JSON object, its CRC-32 in the last key.
-
-    The bill of a row without a result is an object in an object. Raises TypeError for a text that
-    is not valid Unicode.
-    """
-    text = orjson.dumps(entry if isinstance(entry, Result) else {_UNFINISHED: entry})
-    return text[:-1] + _CRC % zlib.crc32(text)
-
-
-def decode_line(line: bytes) -> Entry | None:
-    """What a line holds that ends in a newline, or None when the line is damaged."""
-    text = line[:-_CRC_BYTES] + b"}"
-    if line[-_CRC_BYTES:] != _CRC % zlib.crc32(text):
-        return None
-    data = orjson.loads(text)
-    bill = data.get(_UNFINISHED)
-    if bill is not None:
-        return Unfinished(**{name: value for name, value in bill.items() if name in _BILL_FIELDS})
-    return Result(**{name: value for name, value in data.items() if name in _FIELDS})
-
-
-class JournalFile:
-    """What one block's journal file holds.
-
-    With `mend` a torn last line is cut off the file, which only the run's one writer may do. With
-    `block_rows` rows of other blocks are no results: the file has been renamed.
-    """
-
-    def __init__(self, path: Path, block_rows: int | None = None, *, mend: bool) -> None:
-        self.path = path
-        self.block = int(path.stem)
-        self.results: dict[int, Result] = {}  # by row; of several lines for a row the last holds
-        self.bills: dict[
-            int, Unfinished
-        ] = {}  # by row; of what came after its result, if it has one
-        self.damaged_lines: list[int] = []  # numbered from 1; their rows are asked again
-        self.strange_rows: list[int] = []  # of other blocks
-        self._block_rows = block_rows
-        self._read(mend=mend)
-
-    def _read(self, *, mend: bool) -> None:
-        with faults("read", self.path), self.path.open("rb") as file:
-            whole_bytes = 0
-            for number, line in enumerate(file, 1):
-                if not line.endswith(b"\n"):
-                    break  # torn by a crash while it was written
-                whole_bytes += len(line)
-                entry = decode_line(line)
-                if entry is None:
-                    self.damaged_lines.append(number)
-                elif self._block_rows and entry.row // self._block_rows != self.block:
-                    self.strange_rows.append(entry.row)
-                elif isinstance(entry, Result):
-                    self.results[entry.row] = entry
-                    self.bills.pop(entry.row, None)
-                else:
-                    self.bills[entry.row] = entry
-        if mend and whole_bytes < self.path.stat().st_size:
-            # Appending behind half a line would damage the next one too.
-            with faults("cut the torn last line off", self.path):
-                cut_off(self.path, whole_bytes)
-
-    def flaws(self) -> list[str]:
-        """What is damaged in it, and what that means."""
-        return [
-            f"{self.path}, line {line}, is damaged; its row is asked again"
-            for line in self.damaged_lines
-        ]
-
-    def astray(self) -> Damage | None:
-        """What is wrong where it holds results of other blocks: it has been renamed."""
-        if not self.strange_rows or not self._block_rows:
-            return None
-        first = self.strange_rows[0]
-        its_name = self.path.with_name(f"{first // self._block_rows:05d}.jsonl")
-        return Damage(
-            self.block,
-            self.path,
-            f"holds results of other blocks, from row {first:,} on, and seems to be "
-            f"{its_name.name} under another name",
-            count=len(set(self.strange_rows)),
-            remedy=f"give it back its name ({its_name})",
-        )
-
-
-def read_journals(folder: Path, block_rows: int, *, mend: bool) -> Iterator[JournalFile]:
-    """Every block's journal file below `folder`, in order of block."""
-    for path in sorted(folder.glob("[0-9]*.jsonl")):
-        try:
-            file = JournalFile(path, block_rows, mend=mend)
-        except MachineFault as fault:
-            if mend or not isinstance(fault.__cause__, FileNotFoundError):
-                raise
-            continue  # a run that goes on has just sealed it
-        yield file
-
-
-def look_into(folder: Path, block: int, block_rows: int) -> dict[int, Result]:
-    """The results that a reader finds in a block's journal file, by row; {} without a file."""
-    return entries_of(folder, block, block_rows)[0]
-
-
-def entries_of(
-    folder: Path, block: int, block_rows: int
-) -> tuple[dict[int, Result], dict[int, Unfinished]]:
-    """What a reader finds in a block's journal file: results and bills by row; none without a file.
-
-    The run that goes on may delete the file at any moment, and has then sealed the block.
-    """
-    try:
-        file = JournalFile(folder / f"{block:05d}.jsonl", block_rows, mend=False)
-    except MachineFault as fault:
-        if isinstance(fault.__cause__, FileNotFoundError):
-            return {}, {}
-        raise
-    return file.results, file.bills
-
-
-def brought_up_to_date(
-    results: dict[int, Result], bills: dict[int, Unfinished]
-) -> dict[int, Result]:
-    """Results, those with the later bill that were asked again and have no newer result."""
-    if not bills:
-        return results
-    later = {row: bills[row].on(results[row]) for row in bills if row in results}
-    return {**results, **later}
 
 
 class Journal:
@@ -228,7 +68,7 @@ class Journal:
 
     def path(self, block: int) -> Path:
         """Where a block's lines lie."""
-        return self._folder / f"{block:05d}.jsonl"
+        return path_of(self._folder, block)
 
     def append(self, entry: Entry) -> None:
         """Hand a line to the kernel. Raises MachineFault; what it holds counts later."""
