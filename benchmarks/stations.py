@@ -126,7 +126,7 @@ def seal(folder: Path) -> float:
     seals = Seals(parts, records, "parquet")
     inputs = pa.record_batch({"row_number": list(range(_ROWS)), "text": [_QUESTION] * _ROWS})
     schema = output_schema(inputs.schema, "")
-    return least_us(lambda: seal_block(seals, 0, [inputs], _RESULTS, schema, ""))
+    return least_us(lambda: seal_block(seals, 0, [inputs], list(_RESULTS), schema, ""))
 
 
 async def main() -> None:

@@ -52,7 +52,7 @@ class Block:
 
     @property
     def is_complete(self) -> bool:
-        """Whether every row has been read and has a result, so that it may be sealed.
+        """Whether every row has been read and has a result, so that it may be sealed, or is being.
 
         A block that reaches beyond the scope stays open: its part would be without what was kept
         behind it, and the journal is where that lies safely.

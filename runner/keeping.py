@@ -219,7 +219,7 @@ class Keeping:
         self._on_count()
 
     def _seal_if_complete(self, block: Block) -> None:
-        if block.is_complete:
+        if block.is_complete and not block.handed_over:
             self._to_seal.put_nowait(block)
 
     async def work(self) -> None:
@@ -257,8 +257,7 @@ class Keeping:
 
     async def _seal(self, block: Block) -> SealRecord:
         sealing = Sealing(block.hand_over(), self._schema, self._run.job.prefix)
-        for _ in sealing.gather():
-            await asyncio.sleep(0)
+        await sealing.gather_between()
         loop = asyncio.get_running_loop()
         return await loop.run_in_executor(
             self._thread, sealing.seal, self._seals, block.index, block.inputs

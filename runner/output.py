@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import lru_cache
 from operator import attrgetter
 from typing import TYPE_CHECKING, Any
 
@@ -47,6 +48,7 @@ OUTPUT_FIELDS: tuple[tuple[str, pa.DataType], ...] = (
 )
 
 
+@lru_cache(maxsize=4)
 def result_schema(prefix: str) -> pa.Schema:
     """The output columns alone, named with the job's prefix."""
     return pa.schema([(prefix + name, kind) for name, kind in OUTPUT_FIELDS])

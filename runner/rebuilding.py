@@ -126,7 +126,7 @@ class Rebuilding:
         for span, inputs in self._inputs(spans):
             block = span.start // size
             results = look_into(self._journal, block, size)
-            ordered = [results[row] for row in span]
+            ordered = [results.pop(row) for row in span]
             seal_block(self._seals, block, inputs, ordered, schema, prefix)
             remove(path_of(self._journal, block))
 

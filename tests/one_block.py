@@ -30,7 +30,7 @@ def seals_in(folder: Path, kind: Format = "parquet") -> Seals:
 
 
 def seal(seals: Seals, results: list[Result]) -> SealRecord:
-    return seal_block(seals, BLOCK, [], results, result_schema(""), "")
+    return seal_block(seals, BLOCK, [], list(results), result_schema(""), "")
 
 
 def sealed(seals: Seals) -> list[Result]:

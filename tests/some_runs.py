@@ -105,7 +105,7 @@ class SomeRun:
         prefix = self.run.job.prefix
         schema = output_schema(self.inputs, prefix)
         inputs = [batch.inputs for batch in batches]
-        seal_block(self.folder.seals(self.run), block, inputs, found, schema, prefix)
+        seal_block(self.folder.seals(self.run), block, inputs, list(found), schema, prefix)
         return found
 
     def journal(self, *results: Result) -> None:
