@@ -1,13 +1,15 @@
-"""How do rows get from the dataset to the workers? In a thread of their own, one batch ahead."""
+"""How do rows get from the dataset to the workers? In a thread of their own, and ahead of them."""
 
 from __future__ import annotations
 
 import asyncio
+from collections import deque
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from typing import TYPE_CHECKING
 
 from runner.bill import Bill
+from runner.dataset import MAX_ROWS
 from runner.intake import Turn
 from runner.retry import Attempts
 
@@ -57,10 +59,13 @@ class Feeding:
                 await asyncio.shield(self._loop.run_in_executor(thread, _close, batches))
 
     async def _hand_over(self, batches: Iterator[Batch], thread: ThreadPoolExecutor) -> None:
-        ahead = self._read_ahead(batches, thread)
+        ahead = deque([self._read_ahead(batches, thread)])
         last_row = 0
-        while (batch := await ahead) is not None:
-            ahead = self._read_ahead(batches, thread)
+        while (batch := await ahead.popleft()) is not None:
+            # One turn of the event loop takes over what has been read by then, and in one turn
+            # every worker may come for a row.
+            while len(ahead) <= self._workers() // MAX_ROWS:
+                ahead.append(self._read_ahead(batches, thread))
             await self._sink.wait_for_room(self._workers())
             last_row = batch.start + len(batch.rows)
             self._intake.add([self._turn(row) for row in self._sink.take(batch, self._flight.end)])

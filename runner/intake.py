@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 _History = TypeVar("_History")
 
 # The reader is asked for more rows when fewer than this many are left, so that a batch is ready
-# before the last row is taken.
+# before the last row is taken: as many as there are workers, and no fewer than these.
 LOW_WATER_ROWS = 512
 
 
@@ -38,9 +38,10 @@ class Intake(Generic[_History]):
     enough stand in line already: a retry that comes due would have to stand behind them.
     """
 
-    def __init__(self, *, most_parked: int) -> None:
+    def __init__(self, *, most_parked: int, low_water: int = LOW_WATER_ROWS) -> None:
         self._loop = asyncio.get_running_loop()
         self.most_parked = most_parked
+        self.low_water = low_water
         self._new: deque[Turn[_History]] = deque()
         self._due: deque[Turn[_History]] = deque()
         self._parked = 0
@@ -75,7 +76,7 @@ class Intake(Generic[_History]):
         """Take over turns that were never asked."""
         self._new.extend(turns)
         self._unfinished += len(turns)
-        if len(self._new) >= LOW_WATER_ROWS:
+        if len(self._new) >= self.low_water:
             self._hungry.clear()
         self._wake(len(turns))
 
@@ -99,7 +100,7 @@ class Intake(Generic[_History]):
                 self.held = True
                 return None
             turn = self._new.popleft()
-            if len(self._new) < LOW_WATER_ROWS:
+            if len(self._new) < self.low_water:
                 self._hungry.set()
             return turn
         self.held = False

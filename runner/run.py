@@ -32,7 +32,7 @@ from runner.endpoint_prices import Prices
 from runner.errors import StopsRun
 from runner.feeding import Feeding
 from runner.health import Health
-from runner.intake import Intake
+from runner.intake import LOW_WATER_ROWS, Intake
 from runner.lanes import Lanes
 from runner.retry import RetryPolicy
 from runner.sizing import MOST, Sizing
@@ -100,7 +100,7 @@ class Course:
         prices = Prices(flight.facts_of, flight.facts.name, flight.job.params)
         self.health = Health(max_outage_s=settings.max_outage_s)
         self.intake: Intake[Attempts] = Intake(
-            most_parked=max(_LEAST_PARKED, limits.workers * _PARKED_PER_WORKER)
+            most_parked=_most_parked(limits.workers), low_water=_low_water(limits.workers)
         )
         self._feeding = Feeding(
             flight,
@@ -235,7 +235,8 @@ class Course:
     def _resize(self, workers: int) -> None:
         self._client.make_room_for(workers)
         self._workers = workers
-        self.intake.most_parked = max(_LEAST_PARKED, workers * _PARKED_PER_WORKER)
+        self.intake.most_parked = _most_parked(workers)
+        self.intake.low_water = _low_water(workers)
         if self._crew is not None:
             self._crew.resize(workers)
 
@@ -259,6 +260,14 @@ class Course:
     def holding(self) -> dict[str, Any]:
         """The limits that hold now, for the summary."""
         return {**self.lanes.to_json(), "concurrency": self._workers}
+
+
+def _most_parked(workers: int) -> int:
+    return max(_LEAST_PARKED, workers * _PARKED_PER_WORKER)
+
+
+def _low_water(workers: int) -> int:
+    return max(LOW_WATER_ROWS, workers)
 
 
 def _given(value: _Limit | Literal["none"]) -> _Limit | None:

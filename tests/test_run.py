@@ -17,6 +17,7 @@ from small_runs import provider, question, write_csv, write_parquet
 
 from runner.connection import connect
 from runner.control import Wanted
+from runner.dataset import MAX_ROWS
 from runner.errors import DatasetError, Interrupted, MachineFault, ProviderStopped
 from runner.job import Job
 from runner.preflight import prepare
@@ -437,6 +438,23 @@ class RoomyClient(ScriptedClient):
 
     def room_for(self, concurrency: int) -> int:
         return concurrency
+
+
+async def test_rows_come_for_all_workers_in_a_turn_of_the_event_loop(tmp_path: Path) -> None:
+    # Each turn answers all that was asked in the turn before, so that only what reading brings in
+    # one turn is ever on its way.
+    workers, rows = 4 * MAX_ROWS, 20 * MAX_ROWS
+    limits = {"concurrency": workers}
+    settings = {"prompt": "{{ text }}", "model": "m", "base_url": "http://x/v1", "limits": limits}
+    flight = prepare(Job.build(settings), [write_parquet(tmp_path / "d.parquet", rows)])
+    client, basket = RoomyClient(lambda _: reply(), latency_s=0), Basket()
+    course = Course(
+        flight, basket, client, fill=flight.template.fill, columns=flight.template.columns,
+        budget=None, say=lambda _: None,
+    )  # fmt: skip
+    await course.go()
+    assert len(basket.results) == rows
+    assert client.most_in_flight > 3 * MAX_ROWS
 
 
 @pytest.mark.parametrize(("workers", "wanted"), [(20, 1), (20, 19), (2, 20)])
