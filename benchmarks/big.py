@@ -12,18 +12,16 @@ The server is never the bottleneck. All four take about 15 minutes with 1,000,00
 from __future__ import annotations
 
 import argparse
-import platform
 import statistics
 import sys
 import tempfile
 import time
-from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from bench import WORKERS, Bench, check_output, write_dataset
 from large_rows import large
-from run import server, whole_way
+from run import about, server, whole_way
 
 if TYPE_CHECKING:
     from watching import Sight
@@ -143,10 +141,7 @@ def main() -> None:
     parser.add_argument("parts", nargs="*", choices=[*PARTS, []], metavar="PART")
     parser.add_argument("--rows", type=int, default=1_000_000)
     options = parser.parse_args()
-    print(
-        f"{time.strftime('%Y-%m-%d')}, Python {platform.python_version()}, pyarrow "
-        f"{version('pyarrow')}, {platform.machine()}; {WORKERS} workers"
-    )
+    print(f"{about()}; {WORKERS} workers")
     with tempfile.TemporaryDirectory() as name:
         notes = Path(name) / "first-requests"
         with server(0.0, notes) as base_url:

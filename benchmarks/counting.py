@@ -1,4 +1,4 @@
-"""`make bench`, third part: does `penstock estimate` count at the tokenizer's own speed?
+"""Does `penstock estimate` count at the tokenizer's own speed?
 
 Pairs of two ways over the same prompts, on every core: the whole command, from its start to its
 table, and tiktoken alone, whose processes have their share of the prompts in memory before the

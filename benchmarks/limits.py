@@ -1,4 +1,4 @@
-"""`make bench`, second part: are the limits kept, and used, as the server sees it?
+"""Are the limits kept, and used, as the server sees it?
 
 The stand-in server refuses exactly what is above the limit and measures by its own log: the
 fullest second (or minute), the share of the limit that was used while there were rows left to
@@ -43,8 +43,10 @@ def server(*flags: str) -> Iterator[str]:
         assert process.stdout is not None
         with suppress(PermissionError):  # the ruler should not be what gives way
             os.setpriority(os.PRIO_PROCESS, process.pid, -10)
-        yield process.stdout.readline().split()[-1]
-        process.terminate()
+        try:
+            yield process.stdout.readline().split()[-1]
+        finally:
+            process.terminate()
 
 
 def get(base_url: str, path: str) -> bytes:

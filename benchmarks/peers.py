@@ -10,7 +10,7 @@ is in no package registry: `--cookbook PATH` names your copy of its
 from __future__ import annotations
 
 import argparse
-import statistics
+import shutil
 import subprocess
 import sys
 import tempfile
@@ -19,7 +19,7 @@ from pathlib import Path
 
 import pyarrow as pa
 import pyarrow.parquet as pq
-from run import measure, server, whole_way
+from run import about, bare_loop, measure, server, spread, whole_way
 
 _HERE = Path(__file__).parent
 _QUESTION = "A question of the usual length, asked again and again. " * 11
@@ -56,6 +56,16 @@ class Peer:
             subprocess.run(pip, check=True)
         return folder / "bin/python"
 
+    def installed(self, environments: Path) -> bool:
+        """Whether it is there, or could be installed."""
+        try:
+            self.python(environments)
+        except subprocess.CalledProcessError:
+            shutil.rmtree(environments / self.package, ignore_errors=True)
+            print(f"{self.name}: {self.packages} cannot be installed here\n", flush=True)
+            return False
+        return True
+
     def version(self, environments: Path) -> str:
         code = f"from importlib.metadata import version; print(version('{self.package}'))"
         found = subprocess.run(
@@ -90,15 +100,19 @@ def main() -> None:
     peers = [peer for peer in peers if peer.name.startswith(options.only)]
     requests: int = options.requests
     rows = requests * 10  # of ours, which is over too soon otherwise
-    for peer in peers:  # installed before anything is measured
-        peer.python(options.environments)
+    # Before anything is measured.
+    peers = [peer for peer in peers if peer.installed(options.environments)]
     with tempfile.TemporaryDirectory() as name, server(0.0) as base_url:
         folder = Path(name)
         for count in (1, rows):
             texts = {"row_number": list(range(count)), "text": [_QUESTION] * count}
             pq.write_table(pa.table(texts), folder / f"{count}.parquet")
         costs: dict[Peer | None, list[float]] = {peer: [] for peer in (None, *peers)}
+        loops = [bare_loop(f"{base_url}/chat/completions", n, _WORKERS) for n in (0, rows)]
+        bare: list[float] = []
         for repeat in range(options.repeats):
+            idle_loop, loop = (measure(command, folder).cpu_s for command in loops)
+            bare.append((loop - idle_loop) / rows * 1000)
             ours = [
                 measure(whole_way(base_url, folder / f"{n}.parquet", w, f"{n}-{repeat}"), folder)
                 for n, w in ((1, 1), (rows, _WORKERS))
@@ -112,13 +126,18 @@ def main() -> None:
                 idle = measure([*driver, "1", "1", peer.mode], folder)
                 busy = measure([*driver, str(requests), str(_WORKERS), peer.mode], folder)
                 costs[peer].append((busy.cpu_s - idle.cpu_s) / requests * 1000)
-    own = statistics.median(costs[None])
-    print("| | version | CPU s per 1,000 | times Penstock's |\n|---|---|---|---|")
-    print(f"| Penstock, journal and parts on disk | this one | {own:.3f} | 1 |")
+    print(f"{about()}; medians of {options.repeats} rounds, least to greatest")
+    print(f"{requests:,} requests of theirs, {rows:,} of ours and of the bare loop's\n")
+    print("| | version | CPU s per 1,000 | Penstock = 1 | bare loop = 1 |\n|---|---|---|---|---|")
+    lines = {"the bare loop": ("", bare), "Penstock, journal and parts on disk": ("", costs[None])}
     for peer in peers:
-        cost = statistics.median(costs[peer])
-        version = peer.version(options.environments)
-        print(f"| {peer.name} | {version} | {cost:.2f} | {cost / own:.1f} |")
+        lines[peer.name] = peer.version(options.environments), costs[peer]
+    for name, (version, found) in lines.items():
+        by_own, by_bare = (
+            [one / other for one, other in zip(found, others, strict=True)]
+            for others in (costs[None], bare)
+        )
+        print(f"| {name} | {version} | {spread(found, 3)} | {spread(by_own)} | {spread(by_bare)} |")
 
 
 if __name__ == "__main__":

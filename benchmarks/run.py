@@ -16,14 +16,16 @@ from __future__ import annotations
 import argparse
 import os
 import platform
+import re
 import resource
 import statistics
 import subprocess
 import sys
 import tempfile
 import time
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
+from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -55,8 +57,10 @@ def server(latency_s: float, notes: Path | None = None, *, refusing: bool = Fals
     command = [sys.executable, str(_HERE / "server.py"), str(latency_s), *more]
     with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
         assert process.stdout is not None
-        yield f"http://127.0.0.1:{process.stdout.readline().strip()}/v1"
-        process.kill()
+        try:
+            yield f"http://127.0.0.1:{process.stdout.readline().strip()}/v1"
+        finally:
+            process.kill()
 
 
 def measure(command: list[str], cwd: Path) -> Cost:
@@ -87,6 +91,20 @@ def whole_way(
         "{{ row_number }} {{ text }}", "--base-url", base_url, "--concurrency", str(workers),
         "--quiet", "--yes", "-o", run, "--stream" if stream else "--no-stream",
     ]  # fmt: skip
+
+
+def about() -> str:
+    """When, on what machine and with which versions."""
+    packages = ("aiohttp", "orjson", "uvloop", "pyarrow")
+    versions = ", ".join(f"{name} {version(name)}" for name in packages)
+    cpu = platform.processor() or platform.machine()
+    with suppress(OSError):
+        named = re.search(r"model name\s*: (.+)", Path("/proc/cpuinfo").read_text())
+        cpu = named[1] if named else cpu
+    return (
+        f"{time.strftime('%Y-%m-%d')}, {os.cpu_count()} cores ({cpu}), "
+        f"Python {platform.python_version()}, {versions}"
+    )
 
 
 def spread(values: list[float], digits: int = 2) -> str:
@@ -155,7 +173,7 @@ def compare(
             speed_all.append((bare[1].wall_s - idle.wall_s) / (whole[1].wall_s - one.wall_s))
     print(
         f"| {'streamed' if stream else 'plain'} | {rows:,} | {workers:,} | "
-        f"{latency_s * 1000:.0f} ms | {spread(cpu_more)} | {spread(cpu_all)} | "
+        f"{latency_s * 1000:.0f} ms | {pairs} | {spread(cpu_more)} | {spread(cpu_all)} | "
         f"{spread(speed_more)} | {spread(speed_all)} | "
         f"{statistics.median(own_us):.0f} | {statistics.median(bare_us):.0f} | "
         f"{statistics.median(own for own, _ in waits):.0f} | "
@@ -218,23 +236,21 @@ def main() -> None:
     parser.add_argument("--rows", type=int, default=20_000)
     parser.add_argument("--pairs", type=int, default=5)
     options = parser.parse_args()
+    print(f"{about()}; medians of interleaved pairs, least to greatest\n")
     print(
-        f"{time.strftime('%Y-%m-%d')}, Python {platform.python_version()}, {os.cpu_count()} cores, "
-        f"{platform.machine()}; medians of {options.pairs} interleaved pairs, least to greatest\n"
-    )
-    print(
-        "| replies | rows | workers | latency | CPU, bare loop = 1: a row more | all | "
+        "| replies | rows | workers | latency | pairs | CPU, bare loop = 1: a row more | all | "
         "throughput, likewise: rows more | all | CPU us a row more | bare loop | "
         "threads' waits a 1,000 rows more | bare loop |"
     )
-    print("|---|---|---|---|---|---|---|---|---|---|---|---|", flush=True)
+    print("|---|---|---|---|---|---|---|---|---|---|---|---|---|", flush=True)
     rows, pairs = options.rows, options.pairs
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         compare(folder, rows=rows, workers=200, latency_s=0.0, pairs=pairs)
         compare(folder, rows=rows, workers=200, latency_s=0.05, pairs=pairs)
         compare(folder, rows=rows, workers=200, latency_s=0.0, pairs=pairs, stream=True)
-        compare(folder, rows=rows, workers=10, latency_s=0.0, pairs=pairs)
+        for workers in (10, 1000, 5000):
+            compare(folder, rows=rows, workers=workers, latency_s=0.0, pairs=pairs)
         compare(folder, rows=rows * 2, workers=5000, latency_s=0.05, pairs=pairs)
         compare(folder, rows=rows * 5, workers=200, latency_s=0.0, pairs=max(1, pairs // 2))
         compare_retries(folder, rows=rows, pairs=pairs)
