@@ -60,14 +60,17 @@ def missing(folder: RunFolder, run: RunFile, found: Tally, *, named: int) -> Dam
     )
 
 
-def bill_of_missing(folder: RunFolder, run: RunFile) -> Tally | None:
-    """What was paid for results that are not there any more; None where none are missing."""
+def bill_of_missing(folder: RunFolder, run: RunFile, damaged: list[Damage]) -> Tally | None:
+    """What was paid for results that are gone without a trace; None where none are missing.
+
+    `damaged` are all the blocks whose parts cannot be read.
+    """
     told = _counted_before(folder, run)
     if told is None:
         return None
-    damaged = [flaw.block for flaw in examine(folder, run, verify=False) if flaw.block is not None]
-    known = Kept(folder, run).tally(damaged)
-    for block in damaged:
+    blocks = [flaw.block for flaw in damaged if flaw.block is not None]
+    known = Kept(folder, run).tally(blocks)
+    for block in blocks:
         known.merge(tally_in(folder.seals(run).record_path(block)))
     for astray in look_through_journal(folder, run)[0]:
         file = JournalFile(astray.path, mend=False)

@@ -114,9 +114,9 @@ def _set_file_aside(path: Path, place: Path) -> None:
         fsync_folder(path.parent)
 
 
-def enter_missing(folder: RunFolder, run: RunFile) -> tuple[RunFile, int]:
+def enter_missing(folder: RunFolder, run: RunFile, damaged: list[Damage]) -> tuple[RunFile, int]:
     """Enter into run.json what was paid for results that are gone without a trace; how many."""
-    gone = bill_of_missing(folder, run)
+    gone = bill_of_missing(folder, run, damaged)
     if gone is None:
         return run, 0
     number = next_number(folder, run)
