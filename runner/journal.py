@@ -1,6 +1,7 @@
 """Answered, not yet sealed: one append-only file of JSON lines for each open block.
 
-A line holds a result, or the bill so far of a row that has none yet.
+A line holds a result, or the bill so far of a row that has none yet. Where a result in a part is
+asked again, the row's first line is what that part has of its bill; `sealed_bills` says what for.
 
 What a crash may cost. `append` hands a line to the kernel before it returns, and a worker takes its
 next row only after that: a killed process loses the replies that were on their way and no other. A
@@ -104,6 +105,7 @@ class JournalFile:
         self.bills: dict[
             int, Unfinished
         ] = {}  # by row; of what came after its result, if it has one
+        self.sealed_bills: dict[int, Unfinished] = {}  # by row; what a part has of its bill
         self.damaged_lines: list[int] = []  # numbered from 1; their rows are asked again
         self.strange_rows: list[int] = []  # of other blocks
         self._block_rows = block_rows
@@ -124,6 +126,8 @@ class JournalFile:
                 elif isinstance(entry, Result):
                     self.results[entry.row] = entry
                     self.bills.pop(entry.row, None)
+                elif entry.part_sha256 is not None:
+                    self.sealed_bills[entry.row] = entry
                 else:
                     self.bills[entry.row] = entry
         if mend and whole_bytes < self.path.stat().st_size:

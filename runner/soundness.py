@@ -8,7 +8,7 @@ from runner.counted import counted
 from runner.damage import Damage
 from runner.journal import JournalFile, brought_up_to_date, read_journals
 from runner.kept import Kept
-from runner.seal_record import tally_in
+from runner.sealed_bills import beyond_journal
 from runner.summary import Summary
 
 if TYPE_CHECKING:
@@ -69,9 +69,9 @@ def bill_of_missing(folder: RunFolder, run: RunFile, damaged: list[Damage]) -> T
     if told is None:
         return None
     blocks = [flaw.block for flaw in damaged if flaw.block is not None]
-    known = Kept(folder, run).tally(blocks)
+    known, journal = Kept(folder, run).tally(blocks), folder.place("journal", run)
     for block in blocks:
-        known.merge(tally_in(folder.seals(run).record_path(block)))
+        known.merge(beyond_journal(folder.seals(run).record_path(block), journal))
     for astray in look_through_journal(folder, run)[0]:
         file = JournalFile(astray.path, mend=False)
         for row, result in brought_up_to_date(file.results, file.bills).items():

@@ -23,7 +23,7 @@ from runner.errors import MachineFault, RunFolderError
 from runner.folder import PARTS_OF_LAYOUT
 from runner.journal import JournalFile, brought_up_to_date
 from runner.rebuilding import Rebuilding
-from runner.seal_record import tally_in
+from runner.sealed_bills import beyond_journal
 from runner.soundness import bill_of_missing, examine
 from runner.tally import Tally
 
@@ -127,12 +127,12 @@ def enter_missing(folder: RunFolder, run: RunFile, damaged: list[Damage]) -> tup
 
 def _enter_set_aside(folder: RunFolder, run: RunFile) -> RunFile:
     """Enter into run.json what was set aside and not yet entered: it was paid for."""
-    entered = dict(run.superseded)
+    entered, journal = dict(run.superseded), folder.place("journal", run)
     for place in sorted(folder.superseded.glob("[0-9]*")):
         if place.name not in entered:
             total = Tally()
             for path in sorted((place / "seals").glob("[0-9]*.json")):
-                total.merge(tally_in(path))
+                total.merge(beyond_journal(path, journal))
             for path in sorted((place / "journal").glob("[0-9]*.jsonl")):
                 _add_all(total, JournalFile(path, mend=False))
             entered[place.name] = total.to_json()
