@@ -168,8 +168,15 @@ class Unfinished:
     reasoning_tokens: int | None = None
     cost: float | None = None
     currency: str | None = None
+    part_sha256: str | None = None  # this is what the bill was in that part, before it went on
+
+    @classmethod
+    def in_part(cls, result: Result, part_sha256: str) -> Unfinished:
+        """The bill of a result that a part holds, noted before its row is asked again."""
+        bill = {name: getattr(result, name) for name in cls.__slots__ if name != "part_sha256"}
+        return cls(**bill, part_sha256=part_sha256)
 
     def on(self, result: Result) -> Result:
         """An earlier result of the row with this as its bill: it was asked again, in vain."""
-        bill = {name: getattr(self, name) for name in self.__slots__ if name != "row"}
-        return dataclasses.replace(result, **bill)
+        names = [name for name in self.__slots__ if name not in {"row", "part_sha256"}]
+        return dataclasses.replace(result, **{name: getattr(self, name) for name in names})

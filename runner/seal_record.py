@@ -60,11 +60,3 @@ def _checked(text: bytes) -> dict[str, Any]:
         if text[-size:] != _CRC % zlib.crc32(text[:-size] + b"\n}"):
             raise ValueError("its checksum is not that of its contents")
     return data
-
-
-def tally_in(path: Path) -> Tally:
-    """What a block's record adds up to; nothing where there is none, or it cannot be read."""
-    try:
-        return SealRecord.read(path).tally
-    except (MachineFault, OSError):
-        return Tally()

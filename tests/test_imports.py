@@ -27,7 +27,7 @@ LAYERS: dict[str, tuple[frozenset[str], ...]] = {
                 "simulator intake journal output seals progress summary asked_again throttling "
                 "lease deadline crew binding"
             ),
-            "row_ids",
+            "row_ids sealed_bills",
             "folder blocks pilot worst_case sealing endpoint_prices sink",
             "drift kept reading room job_checks",
             "soundness",
