@@ -17,6 +17,7 @@ import orjson
 from runner.deadline import stop_at
 from runner.estimate import answer_seconds
 from runner.preflight import prepare
+from runner.rehearsal_answers import Asked, assumed
 from runner.rehearsal_watch import PARTS, Watch
 from runner.rehearsed import Rehearsal
 from runner.run import Course
@@ -24,7 +25,7 @@ from runner.simulated_clock import run_simulated
 from runner.simulator import InProcess, SimulatorSettings
 from runner.together import together
 from runner.tokens import load_tokenizer, prompt_tokens
-from runner.worst_case import most_completion_tokens
+from runner.worst_case import choices_of, most_completion_tokens
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -65,18 +66,20 @@ def rehearse(
     counting = load_tokenizer(tokenizer, family=flight.facts.tokenizer)
     answer = found.output_per_request.middle
 
-    def read(request: Request) -> tuple[int, int | None]:
+    def read(request: Request) -> Asked:
         body = orjson.loads(request.body)
         most = most_completion_tokens(body, flight.facts_of(request.model))
-        return prompt_tokens(body, counting), most
+        return Asked(prompt_tokens(body, counting), choices_of(body), most)
 
     async def go() -> Rehearsal:
         began_s = time.monotonic()
         client = InProcess(
             lambda model: _limits_of(flight, model),
-            read=read,
-            mean_answer_tokens=answer,
-            answer_s=lambda tokens: latency_s or answer_seconds(tokens),
+            plan=assumed(
+                read,
+                mean_tokens=answer,
+                answer_s=lambda tokens: latency_s or answer_seconds(tokens),
+            ),
         )
         watch = Watch(first, client, on_progress or _unheard)
         course = Course(
