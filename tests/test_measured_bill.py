@@ -18,6 +18,7 @@ from runner.estimate.ranges import Range
 from runner.estimate.row_sample import Sample
 from runner.providers import Price, Tier
 from runner.records import Usage
+from runner.tally import Tally
 
 KIND = Kind("m")
 PRICE = Price("USD", (Tier(None, Decimal(1), Decimal(2), Decimal(4)),), cached_share=Decimal("0.2"))
@@ -33,7 +34,8 @@ def answer(
 
 def measured(*answers: Answer, pilot: bool = True, of_dataset: bool = True) -> Measured:
     size = len(answers)
-    return Measured("run", "m", answers, size, size, of_dataset, pilot, False, 0.1, "USD")
+    tally = Tally(rows=size, requests=size, costs_pico={"USD": 10**11})
+    return Measured("run", "m", answers, tally, (range(size),), of_dataset, pilot, False)
 
 
 def bill(

@@ -6,8 +6,10 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from runner.records import Request
-from runner.rehearsal_answers import Asked, assumed
+from runner.estimate import Answer
+from runner.estimate.prompt_reading import Kind
+from runner.records import Request, Usage
+from runner.rehearsal_answers import Asked, as_measured, assumed
 
 if TYPE_CHECKING:
     from runner.simulator import Planned
@@ -58,3 +60,27 @@ def test_each_choice_is_cut_at_its_own_bound() -> None:
     for each in answers(400, choices=4, most=480):
         assert each.seconds <= 1.2
         assert each.usage.completion_tokens <= 480
+
+
+def measured_answer(counted: int, usage: Usage, latency_s: float) -> Answer:
+    return Answer(Kind("m"), counted, usage, None, latency_s)
+
+
+def test_measured_answers_come_back_with_their_own_lengths_and_times() -> None:
+    known = [
+        measured_answer(50, Usage(60, 100, 160, 30, 20), 1.5),
+        measured_answer(50, Usage(60, 300, 360, 0, 0), 4.5),
+    ]
+    plan = as_measured(lambda _: Asked(500, 1, None), known, mean_tokens=200, latency_s=None)
+    found = {plan(request(row)) for row in range(256)}
+    # Prompts as the provider counts them, and as much of them in the cache as was found there.
+    assert {(one.usage, one.seconds, one.is_cut) for one in found} == {
+        (Usage(600, 100, 700, 300, 20), 1.5, False),
+        (Usage(600, 300, 900, 0, 0), 4.5, False),
+    }
+    longer = as_measured(lambda _: Asked(500, 1, 550), known, mean_tokens=400, latency_s=9)
+    lengths = {
+        (one.usage.completion_tokens, one.seconds, one.is_cut)
+        for one in map(longer, map(request, range(256)))
+    }
+    assert lengths == {(200, 9, False), (550, 9, True)}

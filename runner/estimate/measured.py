@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from runner.job import Job
     from runner.preflight import Preflight
     from runner.records import Result, Row
+    from runner.tally import Tally
 
 # Answers looked at of a large run: their mean is then known to about 2 %.
 _MOST = 5000
@@ -51,13 +52,11 @@ class Measured:
     run: str  # its name, as the user gave it
     model: str  # the job's
     answers: tuple[Answer, ...]
-    answered: int  # rows with a result
-    sent: int  # of these, rows that were asked
-    of_dataset: bool  # whether they are rows of the dataset that is estimated
+    tally: Tally  # of all of the run's results
+    rows: tuple[range, ...]  # of its dataset, those with a result, in order
+    of_dataset: bool  # whether that is the dataset that is estimated
     pilot: bool  # whether they are spread over it
     rehearsal: bool  # whether they were made up by the stand-in server
-    paid: float | None  # for all of the run's answers; None: not known
-    currency: str | None
 
     def is_of(self, model: str | None) -> bool:
         """Whether this model gave the answers; None: whichever each row names."""
@@ -66,7 +65,7 @@ class Measured:
     @property
     def done(self) -> int:
         """Requests of the dataset that is estimated that have their answer already."""
-        return self.sent if self.of_dataset else 0
+        return self.tally.requests - self.tally.retries if self.of_dataset else 0
 
     @property
     def source(self) -> str:
@@ -88,13 +87,13 @@ class Measured:
         return {
             "run": self.run,
             "model": self.model,
-            "answers": self.answered,
+            "answers": self.tally.rows,
             "measured": len(self.answers),
             "of_dataset": self.of_dataset,
             "pilot": self.pilot,
             "rehearsal": self.rehearsal,
-            "paid": self.paid,
-            "currency": self.currency,
+            "paid": self.tally.cost,
+            "currency": self.tally.currency,
         }
 
 
@@ -129,18 +128,15 @@ def _measured(
         answers = [_answer(one, kind, one.prompt_tokens or 0) for one in results.values()]
     if len(answers) < LEAST:
         return None
-    tally = kept.tally()
     return Measured(
         run=name,
         model=run.job.model or flight.facts.name,
         answers=tuple(answers),
-        answered=tally.rows,
-        sent=tally.requests - tally.retries,
+        tally=kept.tally(),
+        rows=tuple(rows for block in kept.blocks() for rows in kept.rows(block)),
         of_dataset=of_dataset,
         pilot=of_dataset and run.pilot is not None,
         rehearsal=run.rehearsal,
-        paid=tally.cost,
-        currency=tally.currency,
     )
 
 

@@ -138,9 +138,9 @@ def wider_pilot(found: Range, answers: int, requests: float) -> int | None:
 def _to_pay(money: Money | None, measured: Measured | None) -> Range | None:
     if money is None or measured is None or not measured.of_dataset:
         return None
-    if measured.paid is None or measured.currency not in {None, money.currency}:
+    paid = measured.tally.cost
+    if paid is None or measured.tally.currency not in {None, money.currency}:
         return None
-    paid = measured.paid
     return Range(max(0.0, money.total.low - paid), max(0.0, money.total.high - paid))
 
 
