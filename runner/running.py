@@ -141,8 +141,8 @@ class Run:
         if self._killed_attempts > before.killed_attempts:
             self._say(
                 f"The process before ended without a last word, with about "
-                f"{counted(before.in_flight, 'reply')} on the way; that may be billed, and is "
-                f"asked again."
+                f"{counted(before.in_flight, 'reply')} on the way; that "
+                f"{'' if self.rehearsal else 'may be billed, and '}is asked again."
             )
 
     @contextmanager
@@ -163,7 +163,8 @@ class Run:
             given_up = self._course.asking.in_flight
             if given_up:
                 replies = counted(given_up, "reply")
-                self._say(f"Giving up {replies} on the way; the provider may bill that.")
+                bill = "" if self.rehearsal else "; the provider may bill that"
+                self._say(f"Giving up {replies} on the way{bill}.")
             self._course.stop_now()
 
     def _limit_reached(self, reason: BudgetReached) -> None:
