@@ -62,7 +62,7 @@ def rehearse(
     Of several models the first is rehearsed. Blocking. Raises JobError and DatasetError.
     """
     found, measured = estimated.models[0], estimated.measured
-    before = measured if measured is not None and measured.of_dataset else None
+    before = measured if measured is not None and measured.is_part else None
     left = rows_left(() if before is None else before.rows, estimated.rows)
     spans = first_of(left, most_rows)
     changes: dict[str, Any] = {"first": spans[-1].stop if spans else 1}

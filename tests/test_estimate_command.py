@@ -213,6 +213,14 @@ def test_a_pilot_can_be_rehearsed_without_a_key(tmp_path: Path) -> None:
     )  # fmt: skip
     assert ended.status == 0, ended.err
     assert "made up by the stand-in server" in ended.out
+    assert "to pay" not in ended.out  # nothing has been paid, and all is to be asked for real
+    assert "for the rest" not in ended.out
+    assert "put right" not in ended.out
+    sure, rough = (
+        found(PARQUET, "--job", JOB, *flags) for flags in ([], ["-o", f"{tmp_path}/run"])
+    )
+    assert sure["models"][0]["prompt_tokens"] == rough["models"][0]["prompt_tokens"]
+    assert rough["models"][0]["requests_done"] == 0
     assert ended.out.splitlines()[-1].split(maxsplit=1)[1] == "penstock resume run -n all"
     other = penstock("estimate", PARQUET, "-p", "other {{ text }}", "-o", "run", cwd=tmp_path)
     assert other.status == 2

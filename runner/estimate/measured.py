@@ -6,7 +6,7 @@ dataset's run has others. All are better than an assumption, and each says which
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 from runner.drift import same_dataset
@@ -63,9 +63,14 @@ class Measured:
         return model in {None, self.model}
 
     @property
+    def is_part(self) -> bool:
+        """Whether these answers are real ones of the dataset that is estimated."""
+        return self.of_dataset and not self.rehearsal
+
+    @property
     def done(self) -> int:
         """Requests of the dataset that is estimated that have their answer already."""
-        return self.tally.requests - self.tally.retries if self.of_dataset else 0
+        return self.tally.requests - self.tally.retries if self.is_part else 0
 
     @property
     def source(self) -> str:
@@ -92,7 +97,7 @@ class Measured:
             "of_dataset": self.of_dataset,
             "pilot": self.pilot,
             "rehearsal": self.rehearsal,
-            "paid": self.tally.cost,
+            "paid": None if self.rehearsal else self.tally.cost,
             "currency": self.tally.currency,
         }
 
@@ -122,7 +127,7 @@ def _measured(
     of_dataset = same_dataset(run, flight.dataset)
     results = {result.row: result for result in _some(kept) if result.attempts}
     if of_dataset:
-        answers = _counted(results, flight, counting)
+        answers = _counted(results, flight, counting, made_up=run.rehearsal)
     else:
         kind = Kind(flight.facts.name)
         answers = [_answer(one, kind, one.prompt_tokens or 0) for one in results.values()]
@@ -152,14 +157,24 @@ def _some(kept: Kept) -> Iterable[Result]:
         yield from found[:: max(1, len(found) * len(blocks) // _MOST)]
 
 
-def _counted(results: dict[int, Result], flight: Preflight, counting: Counting) -> list[Answer]:
-    """The results beside what is counted of their rows, which are read again."""
+def _counted(
+    results: dict[int, Result], flight: Preflight, counting: Counting, *, made_up: bool
+) -> list[Answer]:
+    """The results beside what is counted of their rows, which are read again.
+
+    How the stand-in server counts prompts tells nothing of the provider: of answers that were
+    `made_up` only lengths and times remain.
+    """
     answers = []
     for row in _rows(sorted(results), flight):
         # A census of one row: its only cell tells what kind of request it is.
         census = counting.count([row])
         for kind, _ in census.cells:
-            answers.append(_answer(results[row.index], kind, census.tokens))
+            answer = _answer(results[row.index], kind, census.tokens)
+            if made_up:
+                counted = replace(answer.usage, prompt_tokens=census.tokens, cached_tokens=0)
+                answer = replace(answer, usage=counted, cost_pico=None)
+            answers.append(answer)
     return answers
 
 
