@@ -136,7 +136,7 @@ def estimate(
                 job, dataset, found, providers_file=providers_file, on_progress=on_progress,
                 **knows_better,
             )  # fmt: skip
-    next_command = generate_command()
+    next_command = generate_command(found.measured, rehearse=rehearse)
     if piloted is not None and measured_run is not None:
         keep_estimate(measured_run, found)
         next_command = piloted.next or next_command

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import shlex
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
+import pyarrow.parquet as pq
 import pytest
 from click.testing import CliRunner
 from some_runs import SomeRun, questions
@@ -113,6 +116,32 @@ def test_the_report_says_that_it_is_for_the_rest_and_what_it_rests_on(run: SomeR
         f"USD for the rest, with answers of 100 tokens on average, as measured in {run.name}"
         in (told)
     )
+
+
+@pytest.mark.parametrize(
+    ("same_dataset", "rehearsal", "flags", "goes_on"),
+    [
+        (True, False, [], True),
+        (True, False, ["--rehearse"], False),
+        (True, True, [], False),
+        (True, True, ["--rehearse"], True),
+        (False, False, [], False),
+    ],
+)
+def test_the_next_command_names_the_run_only_where_it_can_go_on_with_it(
+    tmp_path: Path, *, same_dataset: bool, rehearsal: bool, flags: list[str], goes_on: bool
+) -> None:
+    run = SomeRun(tmp_path, questions(12), model="qwen-plus")
+    run.seal(0)
+    run.folder.write_run(replace(run.run, rehearsal=rehearsal))
+    if not same_dataset:
+        pq.write_table(questions(11), run.data)
+    command = [str(run.data), "-p", "{{ text }}", "--id-column", "id", "-o", run.name, *flags]
+    ended = CliRunner().invoke(estimate_command, command, catch_exceptions=False)
+    words = shlex.split(ended.stdout.splitlines()[-1])
+    assert words[1:3] == ["penstock", "generate"]
+    assert (run.name in words) == goes_on
+    assert ("--rehearse" in words) == ("--rehearse" in flags)
 
 
 @pytest.mark.parametrize(
