@@ -36,7 +36,7 @@ def rehearsal_lines(found: Rehearsal, estimated: Estimate) -> list[str]:
         lines.append(
             f"  scaled    the first {found.rows:,} rows were rehearsed "
             f"({duration(found.rehearsed_s)}); the other {found.of_rows - found.rows:,} are taken "
-            "to go on at their pace"
+            "to go on at their pace and price"
         )
     lines.append(
         f"  clock     {found.speedup:,.0f} times real time; what the provider fails beyond its "

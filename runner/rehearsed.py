@@ -44,12 +44,13 @@ class Rehearsal:
     done: int  # rows that have a result already
     rehearsed_s: float  # what they took, on the simulated clock
     seconds: float  # until all rows are done, by the pace of the rehearsed ones; or it stopped
-    attempts: int
+    attempts: int  # for the rehearsed rows
     throttled: int  # of the attempts
-    failed: int  # rows without an answer
-    prompt_tokens: int  # of the rehearsed rows
+    failed: int  # of the rehearsed rows, those without an answer
+    # Until all rows are done, as `seconds`, by the mean of the rehearsed ones; or it stopped.
+    prompt_tokens: int
     completion_tokens: int
-    cost: float | None  # likewise; None: a price is unknown
+    cost: float | None  # None: a price is unknown
     currency: str | None
     answer_tokens: float  # the mean that was assumed, or measured
     measured: str | None  # the run whose answers were taken for all; None: none were
