@@ -138,7 +138,7 @@ def estimate(
             )  # fmt: skip
     next_command = generate_command(found.measured, rehearse=rehearse)
     if piloted is not None and measured_run is not None:
-        keep_estimate(measured_run, found)
+        keep_estimate(measured_run, found, **prices)
         next_command = piloted.next or next_command
     _show(found, rehearsal, piloted, next_command, as_json=as_json)
     return 0 if piloted is None else piloted.exit_status or 0

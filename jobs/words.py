@@ -153,7 +153,9 @@ def estimate_line(summary: Summary) -> str | None:
         return None
     low, high, unit = said["low"], said["high"], said["currency"]
     span = f"{money(low, None)} to {money(high, unit)}" if low < high else money(high, unit)
-    billed = summary.tally.cost
+    own, billed = said.get("price_input"), summary.tally.cost
+    if own is not None:
+        billed = _at(summary, own, said["price_output"])
     if billed is None:
         return f"  estimated {span}; what was billed is unknown"
     if billed > high > 0:
@@ -162,9 +164,18 @@ def estimate_line(summary: Summary) -> str | None:
         verdict = f"{1 - billed / low:.0%} below"
     else:
         verdict = "within"
+    if own is not None:
+        prices = f"your prices of {own:g} in and {said['price_output']:g} out"
+        return f"  estimated {span}, {money(billed, unit)} by its tokens, at {prices}: {verdict}"
     cost = spent(billed, summary.tally.currency, rehearsal=summary.rehearsal)
     how = "rehearsed at" if summary.rehearsal else "billed"
     return f"  estimated {span}, {how} {cost}: {verdict}"
+
+
+def _at(summary: Summary, price_input: float, price_output: float) -> float:
+    """What the run's tokens cost at other prices, of 1,000,000 of them."""
+    tally = summary.tally
+    return (tally.prompt_tokens * price_input + tally.completion_tokens * price_output) / 1e6
 
 
 def _damaged(summary: Summary) -> list[str]:

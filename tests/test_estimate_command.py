@@ -206,6 +206,17 @@ def test_a_pilot_is_kept_and_paid_once_and_its_estimate_holds_against_the_bill(
     assert sure["models"][0]["output_source"] == "as billed: all answers are in run"
 
 
+def test_a_pilot_at_own_prices_is_compared_at_these(tmp_path: Path) -> None:
+    flags = ["-n", "all", "--price-input", "10", "--price-output", "20", "--tokenizer", "chars"]
+    ended = penstock(
+        "estimate", PARQUET, "--job", JOB, "--pilot", "10", "--rehearse", "-o", "run", *flags,
+        cwd=tmp_path, DASHSCOPE_API_KEY="",
+    )  # fmt: skip
+    assert ended.status == 0, ended.err
+    end = penstock("resume", "run", "-n", "all", cwd=tmp_path)
+    assert "by its tokens, at your prices of 10 in and 20 out: " in end.err
+
+
 def test_a_pilot_can_be_rehearsed_without_a_key(tmp_path: Path) -> None:
     ended = penstock(
         "estimate", PARQUET, "--job", JOB, "--pilot", "10", "--rehearse", "-o", "run",
