@@ -7,6 +7,7 @@ dataset's run has others. All are better than an assumption, and each says which
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from itertools import islice
 from typing import TYPE_CHECKING, Any
 
 from runner.drift import same_dataset
@@ -125,7 +126,9 @@ def _measured(
     name: str, run: RunFile, kept: Kept, flight: Preflight, counting: Counting
 ) -> Measured | None:
     of_dataset = same_dataset(run, flight.dataset)
-    results = {result.row: result for result in _some(kept) if result.attempts}
+    tally = kept.tally()
+    looked_at = _spread(kept, tally.rows) if run.pilot is not None else _some(kept, tally.rows)
+    results = {result.row: result for result in looked_at if result.attempts}
     if of_dataset:
         answers = _counted(results, flight, counting, made_up=run.rehearsal)
     else:
@@ -137,7 +140,7 @@ def _measured(
         run=name,
         model=run.job.model or flight.facts.name,
         answers=tuple(answers),
-        tally=kept.tally(),
+        tally=tally,
         rows=tuple(rows for block in kept.blocks() for rows in kept.rows(block)),
         of_dataset=of_dataset,
         pilot=of_dataset and run.pilot is not None,
@@ -145,11 +148,19 @@ def _measured(
     )
 
 
-def _some(kept: Kept) -> Iterable[Result]:
+def _spread(kept: Kept, rows: int) -> Iterable[Result]:
+    """Every so many-th result of a pilot, over all its blocks: few blocks may be unlike the rest.
+
+    They lie in the journal, which is cheap to read.
+    """
+    everything = (result for block in kept.blocks() for result in kept.results(block).values())
+    return islice(everything, 0, None, max(1, -(-rows // _MOST)))
+
+
+def _some(kept: Kept, rows: int) -> Iterable[Result]:
     """All results of a small run; of a large one some of some blocks, evenly."""
     blocks = kept.blocks()
-    many = len(blocks) > _MOST_BLOCKS and kept.tally().rows > _MOST
-    if many:
+    if len(blocks) > _MOST_BLOCKS and rows > _MOST:
         size = len(blocks)
         blocks = [blocks[(2 * at + 1) * size // (2 * _MOST_BLOCKS)] for at in range(_MOST_BLOCKS)]
     for block in blocks:
