@@ -38,8 +38,8 @@ def look_back(folder: RunFolder, say: Callable[[str], None]) -> Before:
     if killed_attempts > before.killed_attempts:
         say(
             f"The process before ended without a last word, with about "
-            f"{counted(before.in_flight, 'reply')} on the way; that may be billed, and is "
-            f"asked again."
+            f"{counted(before.in_flight, 'reply')} on the way; that "
+            f"{'' if before.rehearsal else 'may be billed, and '}is asked again."
         )
     return Before(before.elapsed_s + before.elapsed_before_s, killed_attempts)
 

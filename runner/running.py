@@ -69,7 +69,7 @@ class Run:
         self._retry = retry
         # A rehearsal asks a server of its own and takes nothing from anyone.
         self._sharing = Sharing(flight.job.limits.share if key is not None else None, say=say)
-        self._stopping = Stopping(say)
+        self._stopping = Stopping(say, rehearsal=self.rehearsal)
 
     def expect(self, found: Estimate) -> None:
         """Remember, when it goes, what it was said to cost, to be compared with the bill.

@@ -64,6 +64,7 @@ class Summary:
         tally = self.tally
         more: dict[str, Any] = {
             "elapsed_before_s": round(self.elapsed_before_s, 3) or None,
+            "rehearsal": self.rehearsal or None,
             "pilot": self.pilot,
             "estimated": self.estimated,
             "budget": self.budget,

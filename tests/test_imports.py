@@ -38,7 +38,7 @@ LAYERS: dict[str, tuple[frozenset[str], ...]] = {
             "setbacks keeping connection sharing spending control lanes expected",
             "asking feeding budget_notes",
             "run",
-            "unkept rehearsed",
+            "unkept rehearsed rehearsal_answers",
             "rehearsal_watch",
             "controlled",
             "beats so_far stopping",

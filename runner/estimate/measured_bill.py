@@ -64,7 +64,7 @@ def bill_by(
     a count of prompt tokens may be off, unless it has been compared with the provider's.
     Without `same_model` all rows are still to be asked, the measured ones too.
     """
-    share = 0.0 if measured.of_dataset and same_model else error_share
+    share = 0.0 if measured.is_part and same_model else error_share
     answers = measured.answers
     counted = [float(one.counted) for one in answers]
     exactly = census.weighed(lambda *_: (1.0, 0.0))
