@@ -35,7 +35,7 @@ LAYERS: dict[str, tuple[frozenset[str], ...]] = {
             "export shown checked status compared budget_limits filling",
             "last_word dry_run estimate plan rebuilding budget_history",
             "switch",
-            "setbacks keeping connection sharing spending control lanes expected",
+            "setbacks sending keeping connection sharing spending control lanes expected",
             "asking feeding budget_notes",
             "run",
             "unkept rehearsed rehearsal_answers",
