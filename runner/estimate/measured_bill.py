@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 
 from runner.estimate.cost_forecast import forecast_cost
 from runner.estimate.extrapolation import Population, mean_range, total_of
+from runner.estimate.ranges import Range
 from runner.prices import cost_pico
 from runner.tally import PICO
 
@@ -22,8 +23,8 @@ if TYPE_CHECKING:
     from runner.estimate.measured import Answer, Measured
     from runner.estimate.prompt_census import Census
     from runner.estimate.prompt_reading import Kind
-    from runner.estimate.ranges import Range
     from runner.estimate.row_sample import Sample
+    from runner.tally import Tally
 
 # Rows that nobody drew at random may differ from the rest by more than chance.
 _UNDRAWN_MARGIN = 0.1
@@ -96,6 +97,32 @@ def bill_by(
         + total(lambda one: one.usage.prompt_tokens - one.counted, margin=0),
         completion=total(lambda one: one.usage.completion_tokens),
         reasoning=total(lambda one: one.usage.reasoning_tokens) if thought else None,
+        money=money,
+    )
+
+
+def exactly(found: MeasuredBill, tally: Tally, *, own_price: bool) -> MeasuredBill:
+    """The same of a finished run, of which only some answers were looked at: by its own sums."""
+    money, cost = found.money, tally.cost
+    if (
+        money is not None
+        and cost is not None
+        and tally.currency == money.currency
+        and not own_price
+        and money.total.middle > 0
+    ):
+        share = cost / money.total.middle
+        money = replace(
+            money,
+            total=Range(cost, cost),
+            input=money.input * share,
+            output=money.output * share,
+            batch=money.batch and money.batch * share,
+        )
+    return MeasuredBill(
+        prompt=Range(tally.prompt_tokens, tally.prompt_tokens),
+        completion=Range(tally.completion_tokens, tally.completion_tokens),
+        reasoning=found.reasoning and Range(tally.reasoning_tokens, tally.reasoning_tokens),
         money=money,
     )
 
