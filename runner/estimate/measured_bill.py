@@ -87,8 +87,10 @@ def bill_by(
         ) * (1 / PICO)
         output = total_of([one.output for one in costs], counted, population, margin=margin)
         # The batch interface finds nothing in a cache.
-        saved = total_of([one.saved for one in costs], counted, population, margin=0) * (1 / PICO)
-        money = _with(money, input_, output * (1 / PICO), saved, _cached_share(answers))
+        uncached = money.input + total_of(
+            [one.beside_count + one.saved for one in costs], counted, population
+        ) * (1 / PICO)
+        money = _with(money, input_, output * (1 / PICO), uncached, _cached_share(answers))
     thought = any(one.usage.reasoning_tokens for one in answers)
     return MeasuredBill(
         prompt=sample.between(
@@ -164,14 +166,15 @@ class _Cost:
         return cls(input_ - by_count, max(0, whole - input_), saved)
 
 
-def _with(money: Money, input_: Range, output: Range, saved: Range, cached: float) -> Money:
+def _with(money: Money, input_: Range, output: Range, uncached: Range, cached: float) -> Money:
+    """`uncached`: the input, had the cache saved nothing."""
     total = input_ + output
     return replace(
         money,
         total=total,
         input=input_,
         output=output,
-        batch=None if money.batch_share is None else (total + saved) * money.batch_share,
+        batch=None if money.batch_share is None else (uncached + output) * money.batch_share,
         cached_found=cached,
     )
 
