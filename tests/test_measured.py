@@ -62,3 +62,17 @@ def test_of_a_large_finished_run_its_own_sums_are_told_and_all_blocks_looked_at(
     assert model.money.total.low == model.money.total.high == pytest.approx(0.01 * 80)
     assert model.to_pay is not None
     assert model.to_pay.high == pytest.approx(0, abs=1e-9)
+
+
+def test_a_run_that_reaches_beyond_the_scope_is_not_billed_to_it(tmp_path: Path) -> None:
+    run = SomeRun(tmp_path, questions(40), model="qwen-plus")
+    for block in range(10):
+        run.seal(block)
+    job = run.run.job.model_copy(update={"first": 10})
+    [model] = estimate(job, [str(run.data)], measured_run=run.name).models
+    assert model.output_per_request.low <= 18 <= model.output_per_request.high < 20
+    assert model.money is not None
+    assert model.money.total.high < 15 * 0.000123
+    assert "measured on 40 answers" in model.output_source
+    assert model.to_pay is not None
+    assert (model.to_pay.low, model.to_pay.high) == (0, 0)

@@ -72,10 +72,9 @@ def by_answers(
     )
     requests = sample.scaled(census.requests)
     source = measured.source
-    if same_model and measured.done >= requests:
+    if same_model and measured.done == round(requests):
         source = f"as billed: all answers are in {measured.run}"
-        if round(measured.done) == round(requests):
-            found = exactly(found, measured.tally, own_price=assumptions.price is not None)
+        found = exactly(found, measured.tally, own_price=assumptions.price is not None)
     other = f"; {view.model} may answer at another length than {measured.model} did"
     return Figures(
         requests=requests,

@@ -68,11 +68,14 @@ def bill_by(
     share = 0.0 if measured.is_part and same_model else error_share
     answers = measured.answers
     counted = [float(one.counted) for one in answers]
-    exactly = census.weighed(lambda *_: (1.0, 0.0))
+    as_counted = census.weighed(lambda *_: (1.0, 0.0))
+    requests = sample.scaled(census.requests)
+    # Of a run beyond the scope (-n), nobody has looked which answers are those of its rows.
+    within = same_model and measured.done <= round(requests)
     population = Population(
-        requests=sample.scaled(census.requests),
-        counted=sample.scaled(exactly.total),
-        done=measured.done if same_model else 0,
+        requests=requests,
+        counted=sample.scaled(as_counted.total),
+        done=measured.done if within else 0,
     )
     margin = 0.0 if measured.pilot else _UNDRAWN_MARGIN
 
