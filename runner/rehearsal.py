@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any, Final
 import orjson
 
 from runner.deadline import stop_at
-from runner.estimate import LEAST, answer_seconds
+from runner.estimate import LEAST, PromptReader, answer_seconds
 from runner.preflight import prepare
 from runner.rehearsal_answers import Asked, as_measured, assumed
 from runner.rehearsal_watch import PARTS, Watch
@@ -72,10 +72,13 @@ def rehearse(
     counting = load_tokenizer(tokenizer, family=flight.facts.tokenizer)
     answer = _mean_answer(found, estimated.requests, None if before is None else before.tally)
 
+    reader = PromptReader()
+
     def read(request: Request) -> Asked:
         body = orjson.loads(request.body)
         most = most_completion_tokens(body, flight.facts_of(request.model))
-        return Asked(prompt_tokens(body, counting), choices_of(body), most)
+        kind = reader.read(request).kind
+        return Asked(prompt_tokens(body, counting), choices_of(body), most, kind)
 
     async def go() -> Rehearsal:
         began_s = time.monotonic()

@@ -11,7 +11,7 @@ from runner.simulator import Planned
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
-    from runner.estimate import Answer
+    from runner.estimate import Answer, Kind
     from runner.records import Request
 
 # Answers are log-normal, as real ones mostly are: half of the rows below 0.67 of the mean, one in
@@ -27,6 +27,7 @@ class Asked(NamedTuple):
     prompt_tokens: int
     choices: int  # answers to the one prompt (`n`)
     most_tokens: int | None  # of all choices together; None: no bound
+    kind: Kind  # of request: what decides, beside its prompt, how long answers may be
 
 
 def assumed(
@@ -41,7 +42,7 @@ def assumed(
     """
 
     def plan(request: Request) -> Planned:
-        prompt, choices, most = read(request)
+        prompt, choices, most, _ = read(request)
         most_each = None if most is None else most // choices
         ranks = bytes.fromhex(request.key)
         wanted = [
@@ -66,6 +67,7 @@ def as_measured(
 ) -> Callable[[Request], Planned]:
     """Each request gets one of the `answers`, of which each succeeded: its length and its time.
 
+    It is one to a request of the same kind, where there are such.
     Lengths are stretched evenly to `mean_tokens`. Prompts count as much more or less than they are
     counted here as those of the answers did. `latency_s`: what everyone takes, where that is said.
     """
@@ -73,9 +75,14 @@ def as_measured(
     billed = sum(one.usage.prompt_tokens for one in answers)
     more = billed / max(1, sum(one.counted for one in answers))
 
+    by_kind: dict[Kind, list[Answer]] = {}
+    for one in answers:
+        by_kind.setdefault(one.kind, []).append(one)
+
     def plan(request: Request) -> Planned:
         asked = read(request)
-        drawn = answers[int(request.key[:8], 16) * len(answers) >> 32]
+        alike = by_kind.get(asked.kind, answers)
+        drawn = alike[int(request.key[:8], 16) * len(alike) >> 32]
         usage = drawn.usage
         prompt = round(asked.prompt_tokens * more)
         wanted = round(usage.completion_tokens * stretch)

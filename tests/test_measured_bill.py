@@ -98,6 +98,15 @@ def test_over_the_batch_interface_the_cache_saves_nothing() -> None:
     assert (batch(50).low, batch(50).high) == pytest.approx((batch(0).low, batch(0).high))
 
 
+def test_what_the_cache_saved_of_some_answers_makes_the_batch_price_no_less_sure() -> None:
+    price = replace(PRICE, batch_share=Decimal("0.5"))
+    money = bill(measured(*[answer(cached=at % 2 * 80) for at in range(50)]), price=price).money
+    assert money is not None
+    assert money.batch is not None
+    assert money.total.high > money.total.low * 1.05
+    assert (money.batch.low, money.batch.high) == pytest.approx((0.1, 0.1))
+
+
 def test_thinking_is_told_apart_and_billed_at_its_price() -> None:
     found = bill(measured(*[answer(thought=30)] * 50))
     assert found.reasoning is not None

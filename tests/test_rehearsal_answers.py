@@ -21,7 +21,7 @@ def request(row: int) -> Request:
 
 def answers(mean_tokens: float, *, choices: int = 1, most: int | None = None) -> list[Planned]:
     plan = assumed(
-        lambda _: Asked(50, choices, most),
+        lambda _: Asked(50, choices, most, Kind("m")),
         mean_tokens=mean_tokens,
         answer_s=lambda tokens: tokens / 100,
     )
@@ -71,16 +71,36 @@ def test_measured_answers_come_back_with_their_own_lengths_and_times() -> None:
         measured_answer(50, Usage(60, 100, 160, 30, 20), 1.5),
         measured_answer(50, Usage(60, 300, 360, 0, 0), 4.5),
     ]
-    plan = as_measured(lambda _: Asked(500, 1, None), known, mean_tokens=200, latency_s=None)
+    plan = as_measured(
+        lambda _: Asked(500, 1, None, Kind("m")), known, mean_tokens=200, latency_s=None
+    )
     found = {plan(request(row)) for row in range(256)}
     # Prompts as the provider counts them, and as much of them in the cache as was found there.
     assert {(one.usage, one.seconds, one.is_cut) for one in found} == {
         (Usage(600, 100, 700, 300, 20), 1.5, False),
         (Usage(600, 300, 900, 0, 0), 4.5, False),
     }
-    longer = as_measured(lambda _: Asked(500, 1, 550), known, mean_tokens=400, latency_s=9)
+    longer = as_measured(
+        lambda _: Asked(500, 1, 550, Kind("m")), known, mean_tokens=400, latency_s=9
+    )
     lengths = {
         (one.usage.completion_tokens, one.seconds, one.is_cut)
         for one in map(longer, map(request, range(256)))
     }
     assert lengths == {(200, 9, False), (550, 9, True)}
+
+
+def test_a_request_gets_an_answer_to_one_of_its_own_kind_where_there_is_one() -> None:
+    short, long = (
+        Answer(Kind("m", max_tokens=most), 50, Usage(50, most, 50 + most), None, 1.0)
+        for most in (5, 80)
+    )
+
+    def lengths(most: int) -> set[int]:
+        asked = Asked(50, 1, most, Kind("m", max_tokens=most))
+        plan = as_measured(lambda _: asked, [short, long], mean_tokens=42.5, latency_s=None)
+        return {plan(request(row)).usage.completion_tokens for row in range(256)}
+
+    assert lengths(5) == {5}
+    assert lengths(80) == {80}
+    assert lengths(100) == {5, 80}

@@ -30,7 +30,8 @@ if TYPE_CHECKING:
 
 # Answers looked at of a large run: their mean is then known to about 2 %.
 _MOST = 5000
-_MOST_BLOCKS = 10
+# All blocks of two million rows; of a larger run so many take some ten seconds to read.
+_MOST_BLOCKS = 100
 LEAST = 2  # with fewer answers nothing is known of how they differ
 _ASKED = ("prompt", "system", "model", "params")
 
@@ -158,14 +159,20 @@ def _spread(kept: Kept, rows: int) -> Iterable[Result]:
 
 
 def _some(kept: Kept, rows: int) -> Iterable[Result]:
-    """All results of a small run; of a large one some of some blocks, evenly."""
+    """All results of a small run; of a large one some in the middle of each of many blocks."""
     blocks = kept.blocks()
-    if len(blocks) > _MOST_BLOCKS and rows > _MOST:
-        size = len(blocks)
-        blocks = [blocks[(2 * at + 1) * size // (2 * _MOST_BLOCKS)] for at in range(_MOST_BLOCKS)]
-    for block in blocks:
-        found = list(kept.results(block).values())
-        yield from found[:: max(1, len(found) * len(blocks) // _MOST)]
+    if rows <= _MOST:
+        for block in blocks:
+            yield from kept.results(block).values()
+        return
+    size, wanted = len(blocks), min(len(blocks), _MOST_BLOCKS)
+    for block in (blocks[(2 * at + 1) * size // (2 * wanted)] for at in range(wanted)):
+        there = kept.rows(block)
+        if there:
+            start, stop = there[0].start, there[-1].stop
+            reach = min(stop - start, -(-_MOST // wanted))
+            first = start + (stop - start - reach) // 2
+            yield from kept.results(block, range(first, first + reach)).values()
 
 
 def _counted(
