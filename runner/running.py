@@ -140,9 +140,9 @@ class Run:
         self._killed_attempts = before.killed_by_now()
         if self._killed_attempts > before.killed_attempts:
             self._say(
-                f"The process before ended without a last word, with about "
-                f"{counted(before.in_flight, 'reply')} on the way; that may be billed, and is "
-                f"asked again."
+                f"The process before ended without a last word. When it last told, about "
+                f"{counted(before.in_flight, 'reply was', 'replies were')} on the way: those that "
+                f"did not land may be billed, and are asked again."
             )
 
     @contextmanager
