@@ -37,9 +37,9 @@ def look_back(folder: RunFolder, say: Callable[[str], None]) -> Before:
     killed_attempts = before.killed_by_now()
     if killed_attempts > before.killed_attempts:
         say(
-            f"The process before ended without a last word, with about "
-            f"{counted(before.in_flight, 'reply')} on the way; that "
-            f"{'' if before.rehearsal else 'may be billed, and '}is asked again."
+            f"The process before ended without a last word. When it last told, about "
+            f"{counted(before.in_flight, 'reply was', 'replies were')} on the way: those that did "
+            f"not land {'' if before.rehearsal else 'may be billed, and '}are asked again."
         )
     return Before(before.elapsed_s + before.elapsed_before_s, killed_attempts)
 

@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, Any
 
 import orjson
 
-from runner.durable import replace_file
+from runner.durable import replace_file, write_over
+from runner.errors import MachineFault
 from runner.tally import Tally
 
 if TYPE_CHECKING:
@@ -99,7 +100,7 @@ class Summary:
         }
 
     def write(self, path: Path) -> None:
-        """Put the summary in its file, in one step."""
+        """Put the summary in its file, in one step; a last word on a full disk, in its place."""
         data = {
             **self.to_json(),
             "exit_status": self.exit_status,
@@ -120,8 +121,15 @@ class Summary:
             "written_at": time.time(),
             "tally": self.tally.to_json(),
         }
+        text = orjson.dumps(data, option=orjson.OPT_INDENT_2) + b"\n"
         final = self.exit_status is not None
-        replace_file(path, orjson.dumps(data, option=orjson.OPT_INDENT_2) + b"\n", durable=final)
+        try:
+            replace_file(path, text, durable=final)
+        except MachineFault:
+            if not final:
+                raise
+            # Nothing else tells how many replies were cut off, or that all have landed.
+            write_over(path, text)
 
     @classmethod
     def read(cls, path: Path) -> Summary | None:

@@ -18,7 +18,10 @@ LAYERS: dict[str, tuple[frozenset[str], ...]] = {
     "runner": tuple(
         frozenset(line.split())
         for line in (
-            "records event_loop together notation counted simulated_clock hashed_file matching",
+            (
+                "records event_loop together notation counted simulated_clock hashed_file matching "
+                "checksum"
+            ),
             "errors account damage wrong_settings",
             "job tally durable stake",
             "providers sizing bill budget part_files lock seal_record chat_completion",
