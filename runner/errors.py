@@ -131,7 +131,8 @@ class AnsweredError(AttemptFailed):
         request_id: str | None = None,
         partial: Reply | None = None,
     ) -> None:
-        super().__init__(f"HTTP {status} {code}".rstrip() + f": {message}")
+        said = f": {message}" if message else ""
+        super().__init__(f"HTTP {status} {code}".rstrip() + said)
         self.status = status
         self.code = code
         self.message = message

@@ -128,13 +128,13 @@ class Health:
         now_s = self._loop.time() if self._still_since_s is None else self._still_since_s
         return now_s - self._still_s
 
-    def give_up(self) -> ProviderStopped | None:
-        """The stop, when the outage has lasted longer than allowed."""
+    def give_up(self, *, last: str) -> ProviderStopped | None:
+        """The stop, when the outage has lasted longer than allowed. `last`: what came last."""
         if not self.is_outage or self.outage_s <= self._max_outage_s:
             return None
         return ProviderStopped(
             f"the endpoint has not answered for {self.outage_s:.0f} s (--max-outage "
-            f"{self._max_outage_s:.0f}); check it, then resume the run"
+            f"{self._max_outage_s:.0f}), last: {last}. Check it, then resume the run"
         )
 
     async def admit(self) -> bool:

@@ -103,7 +103,7 @@ class Setbacks:
             await self.decide()
 
     async def _again(self, turn: RowTurn, error: AttemptFailed, verdict: Verdict) -> None:
-        if verdict.outage and self._in_outage(turn, verdict):
+        if verdict.outage and self._in_outage(turn, error, verdict):
             self._intake.park(turn, 0.0)  # the probe's pace is the outage's, not the row's
             return
         stop = self._closed_door(turn, error, verdict)
@@ -121,17 +121,17 @@ class Setbacks:
         else:
             await self._fail(turn, error, verdict)
 
-    def _in_outage(self, turn: RowTurn, verdict: Verdict) -> bool:
+    def _in_outage(self, turn: RowTurn, error: AttemptFailed, verdict: Verdict) -> bool:
         left = self._intake.last_turns
         if self._health.failure(turn.row.index, rows_left=left, least=_least_rows(verdict)):
             self._say(
-                f"The endpoint answers nobody ({verdict.message}); everyone waits while one row "
+                f"The endpoint answers nobody ({error}); everyone waits while one row "
                 f"probes. No attempts are used up."
             )
             self._give_back()
         if not self._health.is_outage:
             return False
-        stop = self._health.give_up()
+        stop = self._health.give_up(last=str(error))
         if stop is not None:
             self._stop(stop)
         return True

@@ -275,6 +275,24 @@ def test_an_outage_that_lasts_too_long_stops_the_run_with_everything_pending(row
     assert 600 < pool.client.sent[-1].at_s < 640
 
 
+@pytest.mark.parametrize(
+    ("failure", "last"),
+    [
+        (refused(), "127.0.0.1:9: connection refused"),
+        (error(502, "", "502 Bad Gateway"), "HTTP 502: 502 Bad Gateway"),
+        (error(503, "", "Service Unavailable"), "HTTP 503: Service Unavailable"),
+        (error(500, "", ""), "HTTP 500"),
+    ],
+)
+def test_an_outage_says_what_the_endpoint_last_answered(failure: AttemptFailed, last: str) -> None:
+    async def work() -> Pool:
+        return await Pool(100, lambda _: failure, max_outage_s=60).run()
+
+    pool = on_fake_clock(work)
+    assert f"last: {last}. Check it" in str(pool.reason)
+    assert pool.said[0].startswith(f"The endpoint answers nobody ({last}); everyone waits")
+
+
 @pytest.mark.parametrize("failure", [overloaded(), refused()])
 @pytest.mark.parametrize("max_attempts", [1, 6])
 def test_a_poison_row_alone_ends(failure: AttemptFailed, max_attempts: int) -> None:
