@@ -172,6 +172,8 @@ class TimedOut(AttemptFailed):
 class IncompleteReply(AttemptFailed):
     """An answer that broke off, came partial, or cannot be read."""
 
+    broke_off = False  # the connection ended before the answer did
+
     def __init__(self, message: str, *, partial: Reply | None = None, text: str = "") -> None:
         super().__init__(message)
         self.partial = partial

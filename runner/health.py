@@ -3,13 +3,15 @@
 An outage: connection failures or 5xx answers from OUTAGE_ROWS distinct rows without an answer
 between; where fewer are left, from all of them, if they are as many as the caller asks for.
 Everybody waits, one row probes, nobody's attempts are used up. Timeouts are no outage, since each
-may be billed: when nothing else comes from SILENT_ROWS distinct rows, the run stops.
+may be billed: when nothing else comes from SILENT_ROWS distinct rows, the run stops. Likewise when
+the first answers, of as many rows, all break off.
 """
 
 from __future__ import annotations
 
 import asyncio
 
+from runner.counted import counted
 from runner.errors import ProviderStopped
 
 OUTAGE_ROWS = 8  # distinct rows; fewer could all be poison
@@ -27,6 +29,7 @@ class Health:
         self._failed_rows: set[int] = set()  # since the last answer
         self._failing_since_s = 0.0
         self._silent_rows: set[int] = set()  # timed out since the last answer
+        self._cut_rows: set[int] = set()  # before the first success, not answered whole
         self._throttled_since_s: float | None = None
         self._news = asyncio.Event()  # replaced each time it is set: it wakes who waits now
         self._probing = False
@@ -98,6 +101,13 @@ class Health:
             f"{len(self._silent_rows)} rows in a row got no answer in time, and each may have been "
             f"billed; raise --timeout, or lower --concurrency, then resume"
         )
+
+    def cut_short(self, row: int, why: str) -> ProviderStopped | None:
+        """Note an answer that did not come whole; the stop, when none has, of so many rows."""
+        if self.succeeded_once:
+            return None
+        self._cut_rows.add(row)
+        return none_whole(SILENT_ROWS, why) if len(self._cut_rows) >= SILENT_ROWS else None
 
     def throttled(self) -> ProviderStopped | None:
         """Note a throttle answer; the stop, when there has been nothing else for too long."""
@@ -185,6 +195,14 @@ class Health:
         """Stop holding anyone back: the run is stopping and they will not send."""
         self._opened = True
         self._tell()
+
+
+def none_whole(rows: int, why: str) -> ProviderStopped:
+    """The stop when not one of so many rows was answered whole; the last time, or all, by `why`."""
+    return ProviderStopped(
+        f"no answer came whole, in {counted(rows, 'row')}: {why}. Each may have been billed, and "
+        f"the rows stay pending; resume the run when that is mended"
+    )
 
 
 def _enough(most: int, rows_left: int | None, least: int = 2) -> int:

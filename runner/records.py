@@ -99,6 +99,12 @@ class Verdict:
     hint: str | None = None  # what a person can do about it, naming the flag
     outage: bool = False  # counts towards an outage of the endpoint
 
+    @property
+    def with_hint(self) -> str:
+        """The message and, where there is one, the hint, as a person reads them."""
+        message = self.message.strip()
+        return f"{message} ({self.hint})" if self.hint else message
+
 
 @dataclass(frozen=True, slots=True)
 class Part:

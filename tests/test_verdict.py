@@ -446,6 +446,18 @@ def test_the_hint_names_the_flag(error: AttemptFailed, flag: str) -> None:
     assert flag in hint
 
 
+@pytest.mark.parametrize(("partial", "advised"), [(None, True), (PARTIAL, False)])
+def test_an_answer_cut_on_its_way_blames_the_network_and_only_a_plain_one_the_lack_of_streaming(
+    partial: Reply | None, *, advised: bool
+) -> None:
+    cut = IncompleteReply("broke off", partial=partial)
+    cut.broke_off = True
+    hint = judge(cut).hint
+    assert hint is not None
+    assert "proxy" in hint
+    assert ("--stream" in hint) == advised
+
+
 @given(
     status=st.integers(-1, 1000),
     code=st.text(max_size=30),

@@ -50,6 +50,7 @@ _STATUSES = frozenset(str(status) for status in range(400, 600))
 _DAY_S = 86_400.0
 _HOUR_S = 3_600.0
 _STREAM_HINT = "--stream brings long answers whole, since the server's time limit is for plain ones"
+_CUT_HINT = "the network or a proxy between cuts them: check those"
 
 
 def judge(error: AttemptFailed, *, dashscope: bool = True) -> Verdict:
@@ -113,6 +114,9 @@ def _judge_incomplete(error: IncompleteReply) -> Verdict:
         # A web page under HTTP 200: the address is a site's, or a network wants a sign-in.
         return Verdict(Action.CONFIG, "incomplete", str(error), hint=ADDRESS_HINT)
     hint = _STREAM_HINT if error.partial is not None else None
+    if error.broke_off:
+        streamed = error.partial is not None  # of a plain answer nothing can be read before its end
+        hint = _CUT_HINT if streamed else f"{_CUT_HINT}; --stream may bring them whole"
     return Verdict(Action.AGAIN, "incomplete", str(error), hint=hint)
 
 
