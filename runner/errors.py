@@ -58,9 +58,16 @@ class RunFolderError(Refused):
 
 
 class ProviderStopped(StopsRun):
-    """The provider will not answer any row: key, bill, quota, model, configuration or outage."""
+    """The provider will not answer any row: key, bill, quota, model, configuration or outage.
+
+    `mend`: the flag, with a placeholder, without which a resume would stop likewise; None: none.
+    """
 
     exit_status = 3
+
+    def __init__(self, message: str, *, mend: str | None = None) -> None:
+        super().__init__(message)
+        self.mend = mend
 
 
 class BudgetReached(StopsRun):

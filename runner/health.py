@@ -10,9 +10,13 @@ the first answers, of as many rows, all break off.
 from __future__ import annotations
 
 import asyncio
+from typing import TYPE_CHECKING
 
 from runner.counted import counted
 from runner.errors import ProviderStopped
+
+if TYPE_CHECKING:
+    from runner.records import Verdict
 
 OUTAGE_ROWS = 8  # distinct rows; fewer could all be poison
 SILENT_ROWS = 20  # distinct rows; each may be billed, but some answers just take long
@@ -99,15 +103,16 @@ class Health:
             return None
         return ProviderStopped(
             f"{len(self._silent_rows)} rows in a row got no answer in time, and each may have been "
-            f"billed; raise --timeout, or lower --concurrency, then resume"
+            f"billed; raise --timeout, or lower --concurrency, then resume",
+            mend="--timeout SECONDS",
         )
 
-    def cut_short(self, row: int, why: str) -> ProviderStopped | None:
+    def cut_short(self, row: int, verdict: Verdict) -> ProviderStopped | None:
         """Note an answer that did not come whole; the stop, when none has, of so many rows."""
         if self.succeeded_once:
             return None
         self._cut_rows.add(row)
-        return none_whole(SILENT_ROWS, why) if len(self._cut_rows) >= SILENT_ROWS else None
+        return none_whole(SILENT_ROWS, verdict) if len(self._cut_rows) >= SILENT_ROWS else None
 
     def throttled(self) -> ProviderStopped | None:
         """Note a throttle answer; the stop, when there has been nothing else for too long."""
@@ -197,11 +202,12 @@ class Health:
         self._tell()
 
 
-def none_whole(rows: int, why: str) -> ProviderStopped:
-    """The stop when not one of so many rows was answered whole; the last time, or all, by `why`."""
+def none_whole(rows: int, verdict: Verdict) -> ProviderStopped:
+    """The stop when not one of so many rows was answered whole; `verdict` on one of them."""
     return ProviderStopped(
-        f"no answer came whole, in {counted(rows, 'row')}: {why}. Each may have been billed, and "
-        f"the rows stay pending; resume the run when that is mended"
+        f"no answer came whole, in {counted(rows, 'row')}: {verdict.with_hint}. Each may have been "
+        f"billed, and the rows stay pending; resume the run when that is mended",
+        mend=verdict.mend,
     )
 
 

@@ -83,7 +83,7 @@ class Setbacks:
             verdict = replace(verdict, action=Action.CONFIG, hint=_OWN_MODEL)
         action = verdict.action
         if action is Action.STOP:
-            self._stop(ProviderStopped(verdict.with_hint))
+            self._stop(ProviderStopped(verdict.with_hint, mend=verdict.mend))
             return
         if _is_answer(error, verdict):
             self._tell_end_of_outage()
@@ -148,7 +148,7 @@ class Setbacks:
         if isinstance(error, TimedOut):
             return self._health.timed_out(row, rows_left=self._intake.last_turns)
         if isinstance(error, IncompleteReply):
-            return self._health.cut_short(row, verdict.with_hint)
+            return self._health.cut_short(row, verdict)
         return None
 
     def _give_back(self) -> None:
@@ -201,13 +201,14 @@ class Setbacks:
         verdict = next(v for v, _ in self._refused if (v.code, v.hint) == most_common)
         rows = len(self._refused)
         if all(_is_cut(one) for one, _ in self._refused):
-            return none_whole(rows, verdict.with_hint)
+            return none_whole(rows, verdict)
         who = "the only row left was" if rows == 1 else f"the first {rows} rows were all"
         kinds = len({(one.code, one.message) for one, _ in self._refused})
         others = f" (the commonest of {kinds} reasons)" if kinds > 1 else ""
         return ProviderStopped(
             f"{who} refused: {verdict.with_hint}{others}. What was refused stays pending; mend "
-            f"the job and start again"
+            f"the job and start again",
+            mend=verdict.mend,
         )
 
 

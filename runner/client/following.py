@@ -113,7 +113,7 @@ class Following:
             return from_body(self._raw, response, self._route, latency_s=latency_s)
         words = f"the stream of {self._route.endpoint} ended before the answer did"
         cut = IncompleteReply(words, partial=reply)
-        cut.broke_off = True
+        cut.broke_off = not self._streamed.done
         return cut
 
     def _partial(self) -> Reply | None:

@@ -28,6 +28,7 @@ from urllib.parse import urlsplit
 from runner.errors import AnsweredError, IncompleteReply, TimedOut, Unreachable, Untrusted
 from runner.records import Action, Verdict
 from runner.verdict.rules import (
+    ADDRESS_FLAG,
     ADDRESS_HINT,
     DASHSCOPE_MARKS,
     OPENAI_NO_MONEY,
@@ -105,6 +106,7 @@ def _judge_answer(error: AnsweredError, *, dashscope: bool) -> Verdict:
         retry_after_s=wait_s,
         burst=rule.burst,
         hint=rule.hint,
+        mend=rule.mend,
         outage=rule.outage,
     )
 
@@ -112,12 +114,15 @@ def _judge_answer(error: AnsweredError, *, dashscope: bool) -> Verdict:
 def _judge_incomplete(error: IncompleteReply) -> Verdict:
     if error.partial is None and error.text.lstrip().startswith("<"):
         # A web page under HTTP 200: the address is a site's, or a network wants a sign-in.
-        return Verdict(Action.CONFIG, "incomplete", str(error), hint=ADDRESS_HINT)
-    hint = _STREAM_HINT if error.partial is not None else None
+        return Verdict(
+            Action.CONFIG, "incomplete", str(error), hint=ADDRESS_HINT, mend=ADDRESS_FLAG
+        )
+    hint, mend = _STREAM_HINT if error.partial is not None else None, None
     if error.broke_off:
-        streamed = error.partial is not None  # of a plain answer nothing can be read before its end
-        hint = _CUT_HINT if streamed else f"{_CUT_HINT}; --stream may bring them whole"
-    return Verdict(Action.AGAIN, "incomplete", str(error), hint=hint)
+        hint = _CUT_HINT
+        if error.partial is None:  # a plain one: nothing of it can be read before its end
+            hint, mend = f"{hint}; --stream may bring them whole", "--stream"
+    return Verdict(Action.AGAIN, "incomplete", str(error), hint=hint, mend=mend)
 
 
 def _too_long(error: AnsweredError, rule: Rule, wait_s: float) -> Verdict:
