@@ -97,7 +97,14 @@ class Verdict:
     retry_after_s: float | None = None  # how long the server asked to wait
     burst: bool = False  # the pace grew too quickly: climb back more slowly than usual
     hint: str | None = None  # what a person can do about it, naming the flag
+    mend: str | None = None  # that flag as it is typed, where one of a resume's is enough
     outage: bool = False  # counts towards an outage of the endpoint
+
+    @property
+    def with_hint(self) -> str:
+        """The message and, where there is one, the hint, as a person reads them."""
+        message = self.message.strip()
+        return f"{message} ({self.hint})" if self.hint else message
 
 
 @dataclass(frozen=True, slots=True)

@@ -34,6 +34,7 @@ class Summary:
     stopped_at: float | None = None  # seconds since the epoch
     message: str | None = None
     next: str | None = None  # the command to go on with
+    mend: str | None = None  # a flag that it needs, with a placeholder; None: none
     exit_status: int | None = None  # None while it runs
     rehearsal: bool = False
     pilot: int | None = None  # rows asked of a pilot, spread over the dataset; None: it is none
@@ -103,6 +104,7 @@ class Summary:
         """Put the summary in its file, in one step; a last word on a full disk, in its place."""
         data = {
             **self.to_json(),
+            "mend": self.mend,
             "exit_status": self.exit_status,
             "elapsed_before_s": self.elapsed_before_s,
             "rehearsal": self.rehearsal,
