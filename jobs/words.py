@@ -61,7 +61,9 @@ def spent(amount: float | None, currency: str | None, *, rehearsal: bool) -> str
 
 def limit_words(limited_by: str) -> str:
     """What holds a run back now, for its progress line."""
-    return "nothing holds it back" if limited_by == "none" else f"limited by {limited_by}"
+    if limited_by == "none":
+        return "nothing holds it back"
+    return f"limited by {'throttling' if limited_by == 'throttled' else limited_by}"
 
 
 def fitted(parts: list[tuple[int, str]], width: int) -> str:
@@ -103,11 +105,12 @@ def summary_lines(summary: Summary) -> list[str]:
         lines.append(f"    {failure.count:,} {failure_kind}, as row {failure.row}: {text}")
     retries = counted(tally.retries, "retry")
     lines.append(f"  requests  {tally.requests:,}, of them {retries}")
-    lines.append(
-        f"  tokens    {tally.total_tokens:,}: {tally.prompt_tokens:,} in "
-        f"({tally.cached_tokens:,} cached), {tally.completion_tokens:,} out "
-        f"({tally.reasoning_tokens:,} reasoning)"
-    )
+    if tally.total_tokens or tally.succeeded:  # without any answer there is nothing to count
+        lines.append(
+            f"  tokens    {tally.total_tokens:,}: {tally.prompt_tokens:,} in "
+            f"({tally.cached_tokens:,} cached), {tally.completion_tokens:,} out "
+            f"({tally.reasoning_tokens:,} reasoning)"
+        )
     if tally.total_tokens:
         cost = spent(tally.cost, tally.currency, rehearsal=summary.rehearsal)
         lines.append(f"  cost      {cost.removeprefix('cost ')}")

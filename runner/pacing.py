@@ -106,6 +106,10 @@ def _choose_workers(settings: LimitSettings, per_second: float | None) -> tuple[
     needed = math.ceil(per_second * _ANSWER_S)
     workers = min(max(needed, _FEWEST_WORKERS), MOST)
     return workers, (
-        f"workers: {workers} (the pace, with answers of up to {workers / per_second:.0f} s; "
+        f"workers: {workers} (the pace, with answers of up to {_short(workers / per_second)} s; "
         f"--concurrency sets it)"
     )
+
+
+def _short(seconds: float) -> str:
+    return f"{seconds:.0f}" if seconds >= 10 else f"{seconds:.2g}"

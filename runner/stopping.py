@@ -39,7 +39,10 @@ class Stopping:
             course.stop(self._at_once)
 
     def by_person(self, reason: StopsRun) -> None:
-        """Let the replies on their way land; the second time, give them up."""
+        """Let the replies on their way land; the second time, give them up.
+
+        What has come is written all the same: that is seconds, and it has been paid for.
+        """
         course = self._course
         if course is None:
             self._at_once = reason
@@ -51,6 +54,8 @@ class Stopping:
                 replies = counted(given_up, "reply")
                 bill = "" if self._rehearsal else "; the provider may bill that"
                 self._say(f"Giving up {replies} on the way{bill}.")
+            else:
+                self._say("No reply is on the way: the last part is being written, then it ends.")
             course.stop_now()
 
     def let_land(self, reason: StopsRun) -> None:

@@ -34,7 +34,7 @@ def explain(error: ValidationError, known: Mapping[str, Collection[str]]) -> str
 def told(flaw: ErrorDetails) -> str:
     """What is wrong with one value."""
     kind, value, limits = flaw["type"], flaw["input"], flaw.get("ctx", {})
-    if kind in {"float_parsing", "float_type"}:
+    if kind in {"float_parsing", "float_type"} or value != value:  # NaN
         return f"'{value}' is no number"
     if kind in {"int_parsing", "int_type", "int_from_float"}:
         return f"'{value}' is no whole number"

@@ -93,6 +93,8 @@ def test_what_is_no_duration_is_refused_with_the_way_to_write_one(written: str) 
     [
         ({"promt": "x"}, "promt: there is no such setting; did you mean prompt?"),
         ({"limits": {"qps": 0}}, "limits.qps: it must be above 0 (flag: --qps)"),
+        ({"limits": {"qps": float("nan")}}, "limits.qps: 'nan' is no number (flag: --qps)"),
+        ({"limits": {"rpm": float("nan")}}, "limits.rpm: 'nan' is no number (flag: --rpm)"),
         ({"limits": {"qsp": 1}}, "limits.qsp: there is no such setting; did you mean limits.qps?"),
         ({"tpm": 1}, "tpm: there is no such setting here; it stands in the table limits"),
         ({"limits": {"first": 1}}, "no such setting here; it stands in no table"),

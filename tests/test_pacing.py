@@ -115,6 +115,8 @@ def test_tokens_a_minute(
         ({"concurrency": "auto"}, UNKNOWN, 16, "16, more while that helps, at most 1,000"),
         ({"qps": 5}, facts(), 300, "answers of up to 60 s; --concurrency sets it"),
         ({"qps": 100}, facts(), 1000, "answers of up to 10 s"),
+        ({"qps": 2000}, facts(), 1000, "answers of up to 0.5 s"),
+        ({"qps": 150}, facts(), 1000, "answers of up to 6.7 s"),
         ({"qps": 0.05}, facts(), 8, "answers of up to 160 s"),
         ({}, facts(), 600, "answers of up to 60 s"),
     ],

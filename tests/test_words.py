@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 from some_results import some_failure, some_result
 
-from jobs.words import duration, fitted, summary_lines
+from jobs.words import duration, fitted, limit_words, summary_lines
 from runner import Summary
 from runner.tally import Tally
 
@@ -29,6 +29,24 @@ def test_one_of_each_is_told_in_the_singular() -> None:
     assert "  cut       1 answer was cut at the token limit" in told
     assert "  unmetered 1 attempt may be billed without known usage" in told
     assert "1 token more, paid for 1 answer no longer part of the output" in told
+
+
+def test_tokens_are_told_of_runs_that_got_an_answer() -> None:
+    assert "  tokens " not in lines(Tally(rows=2, failed=2, requests=12))
+    assert "  tokens    0: 0 in" in lines(Tally(rows=2, failed=1))  # of one that tells no usage
+    assert "  tokens    7: 7 in" in lines(Tally(rows=1, failed=1, prompt_tokens=7, total_tokens=7))
+
+
+@pytest.mark.parametrize(
+    ("limited_by", "words"),
+    [
+        ("throttled", "limited by throttling"),
+        ("pace", "limited by pace"),
+        ("none", "nothing holds it back"),
+    ],
+)
+def test_what_binds_is_told_in_words(limited_by: str, words: str) -> None:
+    assert limit_words(limited_by) == words
 
 
 def test_the_time_is_of_this_start_and_of_all() -> None:
