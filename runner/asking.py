@@ -14,7 +14,7 @@ from runner.tokens import guess_tokens
 from runner.verdict import judge
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable, Iterator
+    from collections.abc import Awaitable, Callable
 
     from runner.errors import StopsRun
     from runner.health import Health
@@ -114,7 +114,6 @@ class Asking:
         self.in_flight = 0  # attempts on their way now
         self.ended = 0  # attempts that have come to an end
         self.throttles = 0  # attempts that were throttled so far
-        self.given_up = 0  # attempts that were cut off on their way
         self._throttled_at_s = float("-inf")
 
     def close(self) -> None:
@@ -201,7 +200,9 @@ class Asking:
                 if isinstance(outcome, AttemptFailed):
                     if outcome.billed_unknown or outcome.partial is not None:
                         # It may have cost something, and a kill must not make that unknown.
-                        await self._keep_bill(turn.bill.so_far(turn.row.index))
+                        await self._note_bill(turn)
+                    else:
+                        turn.bill.unkept -= 1
                     verdict = judge(outcome, dashscope=self._dashscope)
                     self._note(lane, sent_s, verdict)
                     await self._setbacks.meet(turn, outcome, verdict)
@@ -224,6 +225,7 @@ class Asking:
         """One attempt, paid for: whoever is cancelled here may be billed all the same."""
         usage, unknown = None, True
         turn.bill.attempts += 1
+        turn.bill.unkept += 1
         self._tried[turn.row.index] = turn
         self.in_flight += 1
         stake.sent()
@@ -245,7 +247,6 @@ class Asking:
             return error
         except asyncio.CancelledError:
             turn.bill.unmetered_attempts += 1  # given up on its way, which hinders no provider
-            self.given_up += 1
             self._lost(request)
             raise
         else:
@@ -264,10 +265,19 @@ class Asking:
             burst = verdict is not None and verdict.burst
             lane.throttling.attempt_ended(sent_s, throttled=throttled, burst=burst)
 
-    def unfinished(self) -> Iterator[Unfinished]:
-        """The bills of the rows that were asked and have no result; call it when all is over."""
-        for row, turn in self._tried.items():
-            yield turn.bill.so_far(row)
+    async def _note_bill(self, turn: RowTurn) -> None:
+        await self._keep_bill(turn.bill.so_far(turn.row.index))
+        turn.bill.unkept = 0
+
+    async def keep_bills(self) -> None:
+        """Keep the bills of rows that were asked and have no result; call it when all is over."""
+        for turn in self._tried.values():
+            await self._note_bill(turn)
+
+    @property
+    def unkept(self) -> int:
+        """Attempts that may be billed and are on the line of no result and no bill."""
+        return sum(turn.bill.unkept for turn in self._tried.values())
 
     @property
     def throttled_lately(self) -> bool:

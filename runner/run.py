@@ -95,7 +95,6 @@ class Course:
         self._sizing = self._auto() if flight.limits.auto else None
         self._giving_up: asyncio.TimerHandle | None = None
         self.reason: StopsRun | None = None  # why it stopped before the end
-        self._kept_all = False  # bills included
         limits, settings = flight.limits, flight.job.limits
         prices = Prices(flight.facts_of, flight.facts.name, flight.job.params)
         self.health = Health(max_outage_s=settings.max_outage_s)
@@ -135,11 +134,6 @@ class Course:
         """Rows in scope; None until the dataset has been read to its end."""
         return self._feeding.rows
 
-    @property
-    def unkept_attempts(self) -> int:
-        """Replies that a fault cut off on their way: on no bill, and maybe billed."""
-        return 0 if self._kept_all else self.asking.given_up
-
     async def go(self) -> None:
         """Work until there is nothing left or `stop` was called; `reason` tells which.
 
@@ -155,11 +149,9 @@ class Course:
                 await self._crew.wait()
                 sizing.cancel()
                 reading.cancel()
-                for bill in self.asking.unfinished():
-                    await self._sink.keep_bill(bill)
+                await self.asking.keep_bills()
                 self._sink.close()
                 await keeping
-                self._kept_all = True
         finally:
             if self._giving_up is not None:
                 self._giving_up.cancel()

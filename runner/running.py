@@ -240,7 +240,7 @@ class Run:
                 so_far.spending.close()
         summary = self.snapshot()
         summary.limits = summary.limited_by = None
-        summary.killed_attempts += course.unkept_attempts if course else 0
+        summary.killed_attempts += so_far.lost_attempts
         reason = self._stopping.reason
         await leave(summary, reason, self._folder, so_far.run, self._export, so_far.progress)
         return summary

@@ -43,6 +43,12 @@ class SoFar:
         return self.keeping.tally if self.keeping is not None else Tally()
 
     @property
+    def lost_attempts(self) -> int:
+        """Attempts that may be billed and count nowhere, when nothing is on its way any more."""
+        unkept = self.course.asking.unkept if self.course is not None else 0
+        return unkept + (self.keeping.uncounted if self.keeping is not None else 0)
+
+    @property
     def pilot(self) -> int | None:
         """How many rows are in scope, spread over the dataset; None: it is not a pilot."""
         return None if self.run.pilot is None else len(self.run.pilot)

@@ -162,11 +162,16 @@ REFUSED = {
 @pytest.mark.parametrize("what", REFUSED)
 def test_a_step_to_the_disk_that_fails_stops_the_run(trial: Trial, what: str) -> None:
     fault, said, lands = REFUSED[what]
-    done = ended([*fault.arguments(), *trial.generate()], trial.place)
+    done = ended([*fault.arguments(), *trial.generate("--json")], trial.place)
     assert done.status == 5, done.err
-    assert re.search(said, done.err), done.err
+    told = done.json()
+    assert re.search(said, told["message"]), done.err
     assert trial.asked() < ROWS
     assert trial.asked() == trial.kept() or not lands
+    lost = told.get("killed_attempts", 0)
+    assert (lost > 0) is not lands
+    assert trial.asked() <= told["requests"] + lost, "whatever was sent is counted once"
+    assert told["succeeded"] == trial.kept() or fault.step == "force"
     trial.resumes_cleanly(kept=trial.kept())
 
 
