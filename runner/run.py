@@ -83,12 +83,14 @@ class Course:
         budget: Purse | None,
         say: Callable[[str], None],
         lost: Callable[[Request], None] = lambda _: None,  # as `asking` tells it
+        tell: Callable[[], None] = lambda: None,  # on disk, where it stands; raises MachineFault
     ) -> None:
         self._flight = flight
         self._sink = sink
         self._client = client
         self._budget = budget
         self._say = say
+        self._tell = tell
         self._loop = asyncio.get_running_loop()
         self._crew: Crew | None = None
         self._workers = flight.limits.workers  # as many as are wanted
@@ -231,6 +233,23 @@ class Course:
         self.intake.low_water = _low_water(workers)
         if self._crew is not None:
             self._crew.resize(workers)
+            try:
+                self._tell()  # before the new ones run: a kill may come before the next time
+            except StopsRun as fault:
+                self.stop(fault)
+
+    @property
+    def most_in_flight(self) -> int:
+        """As many replies as can come to be on their way before this changes.
+
+        It changes to more by other workers and by the end of a pause alone; that is told on disk
+        before anything is sent, so that whoever finds a killed process's word knows the most.
+        """
+        if self.reason is not None or self.asking.paused:
+            return self.asking.in_flight
+        workers = self._crew.present if self._crew is not None else self._workers
+        left = (self.rows, self.intake.last_turns)  # no row has two attempts on their way
+        return min([workers, *(rows for rows in left if rows is not None)])
 
     def limited_by(self) -> str:
         """Which limit binds now; `runner.binding` lists them."""

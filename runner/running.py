@@ -161,6 +161,7 @@ class Run:
             budget=spending if spending.is_limited else None,
             say=self._say,
             lost=spending.lost,
+            tell=self._tell,
         )
         self._so_far.course = course
         self._stopping.belongs_to(course)
@@ -190,7 +191,7 @@ class Run:
             progress=so_far.progress,
             controlled=so_far.controlled,
             sharing=self._sharing,
-            snapshot=self.snapshot,
+            tell=self._tell,
         )
 
     def _counted(self) -> None:
@@ -230,6 +231,9 @@ class Run:
     def snapshot(self) -> Summary:
         """Where the run stands now."""
         return self._so_far.summary()
+
+    def _tell(self) -> None:
+        self.snapshot().write(self._folder.summary)
 
     async def _finish(self) -> Summary:
         so_far, course = self._so_far, self._so_far.course

@@ -89,6 +89,7 @@ class SoFar:
             pilot=self.pilot,
             estimated=self._estimated(),
             in_flight=course.asking.in_flight if course else 0,
+            most_in_flight=course.most_in_flight if course else 0,
             killed_attempts=self.before.killed_attempts,
             parked=course.intake.parked if course else 0,
             export=str(self._export) if self._export else None,

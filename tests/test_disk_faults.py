@@ -214,15 +214,15 @@ def test_no_room_for_the_measures_stops_the_run(stopped: Trial) -> None:
 def test_attempts_that_a_kill_cut_off_are_told_from_then_on(stopped: Trial) -> None:
     path = stopped.run / "summary.json"
     left = {**json.loads(path.read_bytes()), "state": "running", "exit_status": None}
-    path.write_text(json.dumps({**left, "in_flight": 7}), "utf-8")  # as a killed process leaves it
+    path.write_text(json.dumps({**left, "most_in_flight": 7}), "utf-8")  # as a kill leaves it
     line = (
-        "killed    about 7 replies were on the way when a process was killed or failed; that may be"
+        "killed    up to 7 replies were on the way when a process was killed or failed; that may be"
     )
     told = penstock("status", "out", cwd=stopped.place)
     assert "out: dead" in told.out
     assert line in told.out
     done = stopped.resumes_cleanly(kept=stopped.kept())
-    assert "before ended without a last word, with about 7 replies on the way" in done.err
+    assert "before ended without a last word, with up to 7 replies on the way" in done.err
     assert line in done.err
     assert penstock("status", "out", "--json", cwd=stopped.place).json()["killed_attempts"] == 7
 
