@@ -28,7 +28,7 @@ from runner.providers import Price, Providers
 from runner.records import Usage
 from runner.simulator import answer_to
 from runner.simulator.model import tokens_by_bytes
-from runner.tally import PICO
+from runner.tally import PICO, Tally
 
 ROWS = 20_000
 PILOT = 100
@@ -127,13 +127,11 @@ def try_once(dataset: Dataset, seed: int, *, pilot: int = PILOT) -> Trial:
         run="trial",
         model=_KIND.model,
         answers=tuple(Answer(_KIND, prompts[at], usages[at], costs[at], 1.0) for at in asked),
-        answered=len(asked),
-        sent=len(asked),
+        tally=Tally(rows=len(asked), requests=len(asked)),
+        rows=tuple(range(at, at + 1) for at in asked),
         of_dataset=True,
         pilot=True,
         rehearsal=False,
-        paid=sum(costs[at] for at in asked) / PICO,
-        currency=price.currency,
     )
     output = output_length(_KIND, thinks=False, given=None)
     bills = {_KIND: Billing(price, _KIND.model, thinking=False, output=output)}

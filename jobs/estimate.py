@@ -136,9 +136,9 @@ def estimate(
                 job, dataset, found, providers_file=providers_file, on_progress=on_progress,
                 **knows_better,
             )  # fmt: skip
-    next_command = generate_command()
+    next_command = generate_command(found.measured, rehearse=rehearse)
     if piloted is not None and measured_run is not None:
-        keep_estimate(measured_run, found)
+        keep_estimate(measured_run, found, **prices)
         next_command = piloted.next or next_command
     _show(found, rehearsal, piloted, next_command, as_json=as_json)
     return 0 if piloted is None else piloted.exit_status or 0

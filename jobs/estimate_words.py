@@ -87,15 +87,17 @@ def _dataset_lines(found: Estimate) -> list[str]:
 
 def _measured_line(measured: Measured) -> str:
     kind = "pilot row" if measured.pilot else "finished row"
-    line = f"measured  {counted(measured.answered, kind)} in {measured.run}"
+    line = f"measured  {counted(measured.tally.rows, kind)} in {measured.run}"
     if not measured.of_dataset:
         return line + ", over another dataset"
     if measured.rehearsal:
         return line + ", made up by the stand-in server: lengths and times are no model's"
     paid = (
         "what they cost is unknown"
-        if measured.paid is None
-        else (f"{_amount(measured.paid)} {measured.currency or ''} paid".replace("  ", " "))
+        if measured.tally.cost is None
+        else f"{_amount(measured.tally.cost)} {measured.tally.currency or ''} paid".replace(
+            "  ", " "
+        )
     )
     return f"{line}, {paid}, part of all figures below"
 

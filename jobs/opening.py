@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 import sys
 from typing import TYPE_CHECKING
 
@@ -30,15 +31,23 @@ def print_opening(run: Run) -> None:
         f"prompts: {flight.template.describe}",
         f"model: {facts.name}{', streamed' if flight.stream else ''}",
     ]
-    if run.rehearsal:
+    done = run.all_done()
+    if done is not None:
+        have = f"{counted(done.rows, 'row')}, {done.failed:,} failed"
+        lines.append(f"nothing is sent: the run is finished ({have})")
+        if done.failed:
+            again = f"penstock resume {shlex.quote(run.name)} --retry failed"
+            lines.append(f"note: to ask again what failed: {again}")
+    elif run.rehearsal:
         lines.append("asks: a stand-in server, for rehearsal; no key, no bill, made-up answers")
     else:
         region = f"{endpoint.provider}, {endpoint.region or 'own address'}"
         lines.append(f"asks: {endpoint.base_url} ({region})")
     lines += [f"warning: {warning}" for warning in facts.warnings + flight.warnings]
     lines += [f"note: {note}" for note in flight.notes]
-    lines += flight.limits.notes
-    lines += budget_notes(flight)
+    if done is None:
+        lines += flight.limits.notes
+        lines += budget_notes(flight)
     lines.append(f"run: {run.name}")
     with whoever_reads_it():
         print(*lines, sep="\n", file=sys.stderr)

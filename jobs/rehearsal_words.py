@@ -13,17 +13,21 @@ if TYPE_CHECKING:
 def rehearsal_lines(found: Rehearsal, estimated: Estimate) -> list[str]:
     """The rehearsal next to the arithmetic."""
     model = estimated.models[0]
-    stopped = " until it stopped" if found.stopped is not None else ""
+    rest = " for the rest" if found.done else ""
+    until = rest if found.stopped is None else " until it stopped"
+    by = "" if found.measured is None else f", as measured in {found.measured}"
     ends = dict.fromkeys(map(duration, (model.time.seconds.low, model.time.seconds.high)))
+    if not found.of_rows:
+        return [f"rehearsal of {found.model}: no row is left to be asked"]
     lines = [
         f"rehearsal of {found.model}, on a simulated clock against the provider's limits",
-        f"  time      {duration(found.seconds)}{stopped}; by arithmetic {' to '.join(ends)}",
+        f"  time      {duration(found.seconds)}{until}; by arithmetic {' to '.join(ends)}",
         f"  attempts  {found.attempts:,} for {counted(found.rows, 'row')}, {found.throttled:,} "
         f"throttled"
         + (f"; {counted(found.failed, 'row')} without an answer" if found.failed else ""),
         (
-            f"  cost      {money(found.cost, found.currency).removeprefix('cost ')}"
-            f", with answers of {found.answer_tokens:,.0f} tokens on average"
+            f"  cost      {money(found.cost, found.currency).removeprefix('cost ')}{rest}"
+            f", with answers of {found.answer_tokens:,.0f} tokens on average{by}"
         ),
     ]
     if found.stopped is not None:
@@ -32,7 +36,7 @@ def rehearsal_lines(found: Rehearsal, estimated: Estimate) -> list[str]:
         lines.append(
             f"  scaled    the first {found.rows:,} rows were rehearsed "
             f"({duration(found.rehearsed_s)}); the other {found.of_rows - found.rows:,} are taken "
-            "to go on at their pace"
+            "to go on at their pace and price"
         )
     lines.append(
         f"  clock     {found.speedup:,.0f} times real time; what the provider fails beyond its "

@@ -8,7 +8,7 @@ import sys
 from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING
 
-from jobs.words import counted, duration, fitted, limit_words, money
+from jobs.words import counted, duration, fitted, limit_words, spent
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -138,7 +138,7 @@ def describe(run: Run, *, width: int = 200) -> str:
         parts.append((7, f"{summary.parked:,} waiting to retry"))
     parts.append((8, counted(tally.total_tokens, "token")))
     if tally.currency is not None:
-        parts.append((3, money(tally.cost, tally.currency)))
+        parts.append((3, spent(tally.cost, tally.currency, rehearsal=summary.rehearsal)))
     if summary.limited_by is not None:
         parts.append((5, limit_words(summary.limited_by)))
     if left_s is not None and summary.pending:

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from jobs.options import json_option
-from jobs.words import counted, duration, money
+from jobs.words import counted, duration, spent
 
 if TYPE_CHECKING:
     from runner import Result, Shown, ShownRows
@@ -45,7 +45,8 @@ def show(*, run: str, row: int | None, failed: bool, most: int, as_json: bool) -
     from runner import RunFolderError, ShownRows, run_folder_of
 
     folder, _ = run_folder_of(run)
-    rows = ShownRows(folder, folder.read_run())
+    there = folder.read_run()
+    rows = ShownRows(folder, there)
     if row is None:
         found = rows.first(most, failed=failed)
     else:
@@ -54,7 +55,9 @@ def show(*, run: str, row: int | None, failed: bool, most: int, as_json: bool) -
             raise RunFolderError(f"--row {row}: {_no_such_row(rows, run)}")
         found = [one]
     if as_json:
-        data = {"run": run, "rows": [_to_json(one) for one in found]}
+        data: dict[str, Any] = {"run": run, "rows": [_to_json(one) for one in found]}
+        if there.rehearsal:
+            data["rehearsal"] = True
         print(json.dumps(data, ensure_ascii=False, default=str))
         return 0
     if not found:
@@ -62,7 +65,7 @@ def show(*, run: str, row: int | None, failed: bool, most: int, as_json: bool) -
         print(f"{run}: {what}", file=sys.stderr)
     cut = row is None and sys.stdout.isatty()
     for one in found:
-        print("\n".join(_lines(one, run, cut=cut)), end="\n\n")
+        print("\n".join(_lines(one, run, cut=cut, rehearsal=there.rehearsal)), end="\n\n")
     return 0
 
 
@@ -88,19 +91,19 @@ def _to_json(one: Shown) -> dict[str, Any]:
     }
 
 
-def _lines(one: Shown, run: str, *, cut: bool) -> list[str]:
-    lines = [_heading(one)]
+def _lines(one: Shown, run: str, *, cut: bool, rehearsal: bool) -> list[str]:
+    lines = [_heading(one, rehearsal=rehearsal)]
     if one.note:
         lines.append(f"  note: {_clean(one.note)}")
     if one.request is not None:
         text = json.dumps(one.request, ensure_ascii=False, indent=2)
         lines += _block("request", text, one.row, run, cut=cut)
     if one.result is not None:
-        lines += _result_lines(one.result, run, cut=cut)
+        lines += _result_lines(one.result, run, cut=cut, rehearsal=rehearsal)
     return lines
 
 
-def _heading(one: Shown) -> str:
+def _heading(one: Shown, *, rehearsal: bool) -> str:
     parts = [f"row {one.row}"]
     if one.id is not None:
         parts.append(f"id {_clean(str(one.id))}")
@@ -112,11 +115,11 @@ def _heading(one: Shown) -> str:
             first = f", first token {duration(result.ttft_s)}" if result.ttft_s else ""
             parts.append(f"{duration(result.latency_s)}{first}")
         if result.total_tokens is not None:
-            parts.append(money(result.cost, result.currency))
+            parts.append(spent(result.cost, result.currency, rehearsal=rehearsal))
     return " · ".join(parts)
 
 
-def _result_lines(result: Result, run: str, *, cut: bool) -> list[str]:
+def _result_lines(result: Result, run: str, *, cut: bool, rehearsal: bool) -> list[str]:
     lines: list[str] = []
     if result.failed:
         code = f" ({result.error_code})" if result.error_code else ""
@@ -128,7 +131,7 @@ def _result_lines(result: Result, run: str, *, cut: bool) -> list[str]:
         (f"completion{reason}", result.completion),
         ("tool_calls", result.tool_calls),
         ("choices", result.choices),
-        ("rejected, though it may be billed", result.rejected),
+        ("rejected" if rehearsal else "rejected, though it may be billed", result.rejected),
     ):
         lines += _block(title, text, result.row, run, cut=cut)
     if result.total_tokens is not None:

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 import click
 
 from jobs.options import json_option
-from jobs.words import duration, fitted, limit_words, money, summary_lines
+from jobs.words import duration, fitted, limit_words, money, spent, summary_lines
 
 if TYPE_CHECKING:
     from runner import RunFolder, Summary
@@ -166,5 +166,5 @@ def _line(summary: Summary, pace: tuple[float, float | None] | None, *, width: i
         parts.append((2, _pace_words(pace)))
     parts.append((4, _on_the_way(summary)))
     if tally.total_tokens:
-        parts.append((3, money(tally.cost, tally.currency)))
+        parts.append((3, spent(tally.cost, tally.currency, rehearsal=summary.rehearsal)))
     return fitted(parts, width)

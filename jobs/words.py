@@ -54,6 +54,11 @@ def money(amount: float | None, currency: str | None) -> str:
     return f"{amount:,.{digits}f} {currency or ''}".strip()
 
 
+def spent(amount: float | None, currency: str | None, *, rehearsal: bool) -> str:
+    """What was spent; of a rehearsal, what a provider would have billed."""
+    return money(amount, currency) + (" (made up, not billed)" if rehearsal else "")
+
+
 def limit_words(limited_by: str) -> str:
     """What holds a run back now, for its progress line."""
     return "nothing holds it back" if limited_by == "none" else f"limited by {limited_by}"
@@ -104,16 +109,17 @@ def summary_lines(summary: Summary) -> list[str]:
         f"({tally.reasoning_tokens:,} reasoning)"
     )
     if tally.total_tokens:
-        spent = money(tally.cost, tally.currency).removeprefix("cost ")
-        lines.append(f"  cost      {spent}")
+        cost = spent(tally.cost, tally.currency, rehearsal=summary.rehearsal)
+        lines.append(f"  cost      {cost.removeprefix('cost ')}")
     if summary.superseded is not None:
         before = summary.superseded
-        spent = money(before["cost"], before["currency"])
+        cost = spent(before["cost"], before["currency"], rehearsal=summary.rehearsal)
         whose = f"{counted(before['rows'], 'answer')} no longer part of the output"
         if not before["rows"]:
             whose = f"{counted(before['requests'], 'request')} that brought no answer"
         tokens = counted(before["total_tokens"], "token")
-        lines.append(f"  before    {spent} and {tokens} more, paid for {whose}")
+        how = "for" if summary.rehearsal else "paid for"
+        lines.append(f"  before    {cost} and {tokens} more, {how} {whose}")
     if compared := estimate_line(summary):
         lines.append(compared)
     lines += _budget(summary)
@@ -147,7 +153,9 @@ def estimate_line(summary: Summary) -> str | None:
         return None
     low, high, unit = said["low"], said["high"], said["currency"]
     span = f"{money(low, None)} to {money(high, unit)}" if low < high else money(high, unit)
-    billed = summary.tally.cost
+    own, billed = said.get("price_input"), summary.tally.cost
+    if own is not None:
+        billed = _at(summary, own, said["price_output"])
     if billed is None:
         return f"  estimated {span}; what was billed is unknown"
     if billed > high > 0:
@@ -156,7 +164,18 @@ def estimate_line(summary: Summary) -> str | None:
         verdict = f"{1 - billed / low:.0%} below"
     else:
         verdict = "within"
-    return f"  estimated {span}, billed {money(billed, summary.tally.currency)}: {verdict}"
+    if own is not None:
+        prices = f"your prices of {own:g} in and {said['price_output']:g} out"
+        return f"  estimated {span}, {money(billed, unit)} by its tokens, at {prices}: {verdict}"
+    cost = spent(billed, summary.tally.currency, rehearsal=summary.rehearsal)
+    how = "rehearsed at" if summary.rehearsal else "billed"
+    return f"  estimated {span}, {how} {cost}: {verdict}"
+
+
+def _at(summary: Summary, price_input: float, price_output: float) -> float:
+    """What the run's tokens cost at other prices, of 1,000,000 of them."""
+    tally = summary.tally
+    return (tally.prompt_tokens * price_input + tally.completion_tokens * price_output) / 1e6
 
 
 def _damaged(summary: Summary) -> list[str]:
@@ -181,15 +200,16 @@ def _budget(summary: Summary) -> list[str]:
 
 def _warnings(summary: Summary) -> list[str]:
     tally, lines = summary.tally, []
+    may_be = "would be" if summary.rehearsal else "may be"
     before = summary.superseded["unmetered_attempts"] if summary.superseded is not None else 0
     if unmetered := tally.unmetered_attempts + before:
         lines.append(
-            f"  unmetered {counted(unmetered, 'attempt')} may be billed without known usage"
+            f"  unmetered {counted(unmetered, 'attempt')} {may_be} billed without known usage"
         )
     if summary.killed_attempts:
         lines.append(
             f"  killed    up to {counted(summary.killed_attempts, 'reply was', 'replies were')} on "
-            f"the way when a process was killed or failed; that may be billed too"
+            f"the way when a process was killed or failed; that {may_be} billed too"
         )
     if tally.truncated:
         cut = counted(tally.truncated, "answer was cut", "answers were cut")

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Protocol
 from runner.crew import Place
 from runner.errors import AttemptFailed, FailsRow
 from runner.records import Action
+from runner.sending import Sending
 from runner.setbacks import Setbacks
 from runner.stake import FREE
 from runner.tokens import guess_tokens
@@ -20,9 +21,9 @@ if TYPE_CHECKING:
     from runner.health import Health
     from runner.intake import Intake, Turn
     from runner.lanes import Lane, Lanes
-    from runner.limits import Admission, Limits
-    from runner.records import Reply, Request, Result, Row, Unfinished, Usage, Verdict
+    from runner.records import Request, Result, Row, Unfinished, Verdict
     from runner.retry import Attempts, RetryPolicy
+    from runner.sending import Pricing, Sender
     from runner.stake import Stake
 
     RowTurn = Turn[Attempts]
@@ -30,22 +31,6 @@ if TYPE_CHECKING:
 
 _LINE = 2  # rows that may wait for the budget: one to go next, and one behind it
 _LATELY_S = 10.0  # throttled rows wait up to so long, mostly
-
-
-class Sender(Protocol):
-    """What asks: one HTTP call. `runner.client.Client`, or a test's own."""
-
-    async def send(self, request: Request, leaves: Callable[[], None]) -> Reply:
-        """The reply. Raises AttemptFailed. Calls `leaves` when the request goes out."""
-        ...
-
-
-class Pricing(Protocol):
-    """Money for usage, in 1e-12 of the run's currency; None where the price is unknown."""
-
-    def cost_pico(self, request: Request, usage: Usage, *, reasoned: bool) -> int | None:
-        """What one attempt cost."""
-        ...
 
 
 class Purse(Protocol):
@@ -92,12 +77,10 @@ class Asking:
         self._lanes = lanes
         self._budget = budget
         self._health = health
-        self._client = client
-        self._prices = prices
+        self._sending = Sending(client, prices, lost)
         self._dashscope = dashscope
         self._keep = keep
         self._keep_bill = keep_bill
-        self._lost = lost
         self._tried: dict[int, RowTurn] = {}  # by row: asked without a result so far
         self._stopping = False
         self._goes_on: asyncio.Event | None = None  # while paused: set when it goes on
@@ -111,7 +94,6 @@ class Asking:
             stop=stop,
             say=say,
         )
-        self.in_flight = 0  # attempts on their way now
         self.ended = 0  # attempts that have come to an end
         self.throttles = 0  # attempts that were throttled so far
         self._throttled_at_s = float("-inf")
@@ -126,6 +108,11 @@ class Asking:
         self._health.open()
         self._setbacks.close()
         self.go_on()
+
+    @property
+    def in_flight(self) -> int:
+        """Attempts on their way now."""
+        return self._sending.in_flight
 
     @property
     def paused(self) -> bool:
@@ -196,7 +183,10 @@ class Asking:
                 if self._intake.held:
                     self._intake.look_again()
                 sent_s = self._now_s()
-                outcome = await self._send(turn, request, lane.limits, admission, stake)
+                self._tried[turn.row.index] = turn
+                outcome = await self._sending.send(
+                    turn.bill, request, lane.limits, admission, stake
+                )
                 if isinstance(outcome, AttemptFailed):
                     if outcome.billed_unknown or outcome.partial is not None:
                         # It may have cost something, and a kill must not make that unknown.
@@ -213,47 +203,6 @@ class Asking:
         finally:
             if is_probe:
                 self._health.probed()
-
-    async def _send(
-        self,
-        turn: RowTurn,
-        request: Request,
-        limits: Limits,
-        admission: Admission,
-        stake: Stake,
-    ) -> Reply | AttemptFailed:
-        """One attempt, paid for: whoever is cancelled here may be billed all the same."""
-        usage, unknown = None, True
-        turn.bill.attempts += 1
-        turn.bill.unkept += 1
-        self._tried[turn.row.index] = turn
-        self.in_flight += 1
-        stake.sent()
-        try:
-            reply = await self._client.send(request, admission.leaves)
-            usage, unknown = self._charge(turn, request, reply, stake), reply.usage is None
-            if unknown:
-                self._lost(request)
-        except AttemptFailed as error:
-            unknown = error.billed_unknown
-            if error.partial is not None:
-                usage = self._charge(turn, request, error.partial, stake)
-            elif unknown:
-                turn.bill.unmetered_attempts += 1
-            if not error.is_risk:
-                stake.not_billed()
-            elif usage is None:
-                self._lost(request)
-            return error
-        except asyncio.CancelledError:
-            turn.bill.unmetered_attempts += 1  # given up on its way, which hinders no provider
-            self._lost(request)
-            raise
-        else:
-            return reply
-        finally:
-            self.in_flight -= 1
-            limits.settle(admission, usage, unknown=unknown)
 
     def _note(self, lane: Lane, sent_s: float, verdict: Verdict | None) -> None:
         throttled = verdict is not None and verdict.action is Action.THROTTLED
@@ -283,18 +232,6 @@ class Asking:
     def throttled_lately(self) -> bool:
         """Whether a throttle answer came within the last seconds."""
         return self._now_s() - self._throttled_at_s < _LATELY_S
-
-    def _charge(self, turn: RowTurn, request: Request, reply: Reply, stake: Stake) -> Usage | None:
-        """Put a reply, whole or broken off, on the row's bill."""
-        usage = reply.usage
-        if usage is None:
-            turn.bill.unmetered_attempts += 1
-        else:
-            reasoned = reply.reasoning is not None or usage.reasoning_tokens > 0
-            cost_pico = self._prices.cost_pico(request, usage, reasoned=reasoned)
-            turn.bill.add(usage, cost_pico)
-            stake.billed((cost_pico or 0, usage.total_tokens))
-        return usage
 
     async def _finish(self, result: Result) -> None:
         await self._keep(result)

@@ -55,12 +55,13 @@ def begin(
     if pilot is not None:
         flight = replace(flight, total_rows=count_rows(flight.dataset))
     folder, export_file = run_folder_of(name)
-    if folder.exists() and not _gives_way(folder, flight, rehearsal=rehearsal):
+    old = folder.read_run() if folder.exists() else None
+    if old is not None and not _gives_way(folder, old, flight, rehearsal=rehearsal):
         planned = plan_command or f"penstock plan {shlex.quote(name)}"
-        kept = _same(folder.read_run(), flight, paths, name, planned, rehearsal=rehearsal)
+        kept = _same(old, flight, paths, name, planned, rehearsal=rehearsal)
         flight = replace(flight, total_rows=flight.total_rows or kept.total_rows)
     else:
-        if not folder.exists():
+        if old is None:
             _refuse_occupied(folder, export_file, name)
         kept = RunFile(
             job=flight.job,
@@ -73,6 +74,9 @@ def begin(
             export=str(export_file.absolute()) if export_file else None,
             created=time.time(),
             version=version("penstock"),
+            # What was paid in this folder still counts, although its answers are gone.
+            superseded=old.superseded if old is not None else {},
+            switch=old.switch if old is not None else None,
         )
     kept = _in_scope(kept, flight, pilot, folder, name)
     key = None if rehearsal else flight.read_key()
@@ -130,11 +134,11 @@ def _in_scope(
     return replace(kept, total_rows=flight.total_rows, pilot=rows)
 
 
-def _gives_way(folder: RunFolder, flight: Preflight, *, rehearsal: bool) -> bool:
-    """Whether a run that has no result yet may be begun anew, as another job or dataset."""
-    if folder.has_results():
+def _gives_way(folder: RunFolder, old: RunFile, flight: Preflight, *, rehearsal: bool) -> bool:
+    """Whether a run that has no result may be begun anew, as another job or dataset."""
+    # A rehearsal's bills are no money, and must not be added to any.
+    if folder.has_results() or (old.superseded and old.rehearsal != rehearsal):
         return False
-    old = folder.read_run()
     same_job = not job_differences(old, flight.job) and old.rehearsal == rehearsal
     return not (same_job and same_dataset(old, flight.dataset))
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from runner.counted import counted
 from runner.deadline import is_over
-from runner.errors import BudgetReached, Interrupted, MachineFault, StopsRun
+from runner.errors import BudgetReached, Interrupted, MachineFault, ProviderStopped, StopsRun
 
 if TYPE_CHECKING:
     from runner.job import Job
@@ -51,6 +51,7 @@ def conclude(summary: Summary, reason: StopsRun | None, job: Job) -> None:
     summary.exit_status = reason.exit_status
     summary.stopped_by = _words(type(reason).__name__)
     summary.stopped_at = time.time()
+    summary.mend = reason.mend if isinstance(reason, ProviderStopped) else None
     summary.next = next_command(summary, job)
 
 
@@ -80,7 +81,9 @@ def next_command(summary: Summary, job: Job) -> str:
 
 def _more(summary: Summary, job: Job) -> str:
     """Flags without which a resume would stop at once."""
-    flags = ""
+    flags = f" {summary.mend}" if summary.mend else ""
+    if flags.startswith(" --api-key-env") and job.api_key_file is not None:
+        flags = " --api-key-file PATH"  # which is looked for first
     if summary.budget is not None and summary.budget.get("raise_to"):
         flags += f" {summary.budget['raise_to']}"
     most = failures_allowed(job.limits.max_failed, summary.rows, otherwise=float("inf"))

@@ -151,3 +151,21 @@ def replace_file(path: Path, data: bytes, *, durable: bool = True) -> None:
         rename(temporary, path)
         if durable:
             fsync_folder(path.parent)
+
+
+def write_over(path: Path, text: bytes) -> None:
+    """Write JSON over a file's old bytes, for want of room for a new file; spaces fill the rest.
+
+    Where even this finds no room, the old text stays. While it is written a reader may see a
+    mixture, and so may the next start after a crash: for files that may as well be missing.
+    """
+    with faults("write", path), path.open("r+b", buffering=0) as file:
+        old_bytes = file.seek(0, os.SEEK_END)
+        try:
+            append(path, file.fileno(), b" " * (len(text) - old_bytes))
+        except OSError:
+            file.truncate(old_bytes)
+            raise
+        file.seek(0)
+        append(path, file.fileno(), text.ljust(old_bytes))
+        force(path, file.fileno())

@@ -64,12 +64,13 @@ class Earlier:
         """What rows have cost that have no result since, by row."""
         return self._bills.get(block, {})
 
-    def results(self, block: int) -> dict[int, Result]:
-        """A block's results so far, the journal's over the part's."""
-        results = self._part_results(block)
+    def results(self, block: int) -> tuple[dict[int, Result], dict[int, Result]]:
+        """A block's results so far, the journal's over the part's; and those of the part alone."""
+        sealed = self._part_results(block)
+        results = dict(sealed)
         if block in self.journalled:
             results |= look_into(self._folder.journal, block, self._run.block_rows)
-        return brought_up_to_date(results, self.bills(block))
+        return brought_up_to_date(results, self.bills(block)), sealed
 
     def _part_results(self, block: int) -> dict[int, Result]:
         """The results in a block's part; {} where there is none."""

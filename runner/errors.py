@@ -58,9 +58,16 @@ class RunFolderError(Refused):
 
 
 class ProviderStopped(StopsRun):
-    """The provider will not answer any row: key, bill, quota, model, configuration or outage."""
+    """The provider will not answer any row: key, bill, quota, model, configuration or outage.
+
+    `mend`: the flag, with a placeholder, without which a resume would stop likewise; None: none.
+    """
 
     exit_status = 3
+
+    def __init__(self, message: str, *, mend: str | None = None) -> None:
+        super().__init__(message)
+        self.mend = mend
 
 
 class BudgetReached(StopsRun):
@@ -131,7 +138,8 @@ class AnsweredError(AttemptFailed):
         request_id: str | None = None,
         partial: Reply | None = None,
     ) -> None:
-        super().__init__(f"HTTP {status} {code}".rstrip() + f": {message}")
+        said = f": {message}" if message else ""
+        super().__init__(f"HTTP {status} {code}".rstrip() + said)
         self.status = status
         self.code = code
         self.message = message
@@ -170,6 +178,8 @@ class TimedOut(AttemptFailed):
 
 class IncompleteReply(AttemptFailed):
     """An answer that broke off, came partial, or cannot be read."""
+
+    broke_off = False  # the connection ended before the answer did
 
     def __init__(self, message: str, *, partial: Reply | None = None, text: str = "") -> None:
         super().__init__(message)

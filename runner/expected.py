@@ -27,12 +27,24 @@ class Expected:
     currency: str
     by: str  # what it rests on, in words
     measured: bool  # on answers, not on assumptions
+    # Of 1,000,000 tokens, where the person who asked gave prices of their own; None: the table's.
+    price_input: float | None = None
+    price_output: float | None = None
 
     @classmethod
-    def of(cls, found: Estimate, first: int | None, *, paid: float = 0.0) -> Expected | None:
+    def of(
+        cls,
+        found: Estimate,
+        first: int | None,
+        *,
+        paid: float = 0.0,
+        price_input: float | None = None,
+        price_output: float | None = None,
+    ) -> Expected | None:
         """What an estimate says of its first model; None where the price is unknown.
 
-        `paid`: for rows that are not part of the estimate, since they have their answer.
+        `paid`: for rows that are not part of the estimate, since they have their answer. The prices
+        are those that it was made with, unless they are the table's.
         """
         model = found.models[0]
         if model.money is None:
@@ -45,15 +57,19 @@ class Expected:
             model.money.currency,
             model.output_source,
             found.measured is not None,
+            price_input,
+            price_output,
         )
 
     def to_json(self) -> dict[str, Any]:
         """For the summary."""
+        own = {"price_input": self.price_input, "price_output": self.price_output}
         return {
             "low": round(self.low, 9),
             "high": round(self.high, 9),
             "currency": self.currency,
             "by": self.by,
+            **(own if self.price_input is not None else {}),
         }
 
 
@@ -66,10 +82,23 @@ def remember(folder: RunFolder, new: Expected | None) -> Expected | None:
     return new
 
 
-def keep_estimate(name: str, found: Estimate) -> None:
-    """Keep the estimate that followed from a run's own answers. Raises MachineFault."""
+def keep_estimate(
+    name: str,
+    found: Estimate,
+    *,
+    price_input: float | None = None,
+    price_output: float | None = None,
+) -> None:
+    """Keep the estimate that followed from a run's own answers. Raises MachineFault.
+
+    The prices are those that it was made with, unless they are the table's.
+    """
     folder, _ = run_folder_of(name)
-    remember(folder, Expected.of(found, folder.read_run().job.first))
+    first = folder.read_run().job.first
+    remember(
+        folder,
+        Expected.of(found, first, price_input=price_input, price_output=price_output),
+    )
 
 
 def _is_better(new: Expected, old: Expected) -> bool:
@@ -80,6 +109,7 @@ def _is_better(new: Expected, old: Expected) -> bool:
 def _read(path: Path) -> Expected | None:
     try:
         data = orjson.loads(path.read_bytes())
-        return Expected(**{field.name: data[field.name] for field in fields(Expected)})
+        names = [field.name for field in fields(Expected) if field.name in data]
+        return Expected(**{name: data[name] for name in names})
     except (OSError, orjson.JSONDecodeError, LookupError, TypeError):
         return None

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import orjson
 
+from runner.checksum import checked, with_checksum
 from runner.durable import fsync_folder, machine_fault, replace_file
 from runner.errors import JobError, MachineFault, RunFolderError
 from runner.job import Job
@@ -76,7 +77,7 @@ class RunFile:
         data["job"] = self.job.model_dump(mode="json", exclude_defaults=True)
         data["layout"] = LAYOUT_VERSION
         data["python"] = sys.version.split()[0]
-        return orjson.dumps(data, option=orjson.OPT_INDENT_2) + b"\n"
+        return with_checksum(data) + b"\n"
 
     @classmethod
     def decode(cls, data: dict[str, Any]) -> RunFile:
@@ -194,7 +195,8 @@ class RunFolder:
     def read_run(self) -> RunFile:
         """What run.json says. Raises RunFolderError when there is no run here."""
         try:
-            data = orjson.loads(self._run_file.read_bytes())
+            text = self._run_file.read_bytes()
+            data = orjson.loads(text)
         except (FileNotFoundError, NotADirectoryError):
             raise RunFolderError(self._no_run()) from None
         except orjson.JSONDecodeError as error:
@@ -204,7 +206,11 @@ class RunFolder:
             raise RunFolderError(f"{self._run_file} cannot be read: {reason}") from None
         try:
             if data.get("layout") in _READ_VERSIONS:
-                return RunFile.decode(data)
+                return RunFile.decode(checked(text))
+        except ValueError as error:
+            raise self._damaged(
+                str(error), "; or look it through, put right what is wrong, and set its crc to null"
+            ) from None
         except (LookupError, TypeError, AttributeError, JobError) as error:
             raise self._damaged(f"{type(error).__name__}: {error}") from None
         raise RunFolderError(
@@ -212,10 +218,10 @@ class RunFolder:
             f"version does not read; use that version to finish it"
         )
 
-    def _damaged(self, why: str) -> RunFolderError:
+    def _damaged(self, why: str, or_else: str = "") -> RunFolderError:
         return RunFolderError(
-            f"{self._run_file} is damaged ({why}); bring it back from a copy. The answers in "
-            f"{self.path} are kept"
+            f"{self._run_file} is damaged ({why}); bring it back from a copy{or_else}. The answers "
+            f"in {self.path} are kept"
         )
 
     def _no_run(self) -> str:

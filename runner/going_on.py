@@ -96,7 +96,8 @@ def _accepted(
     folder.prepare()  # a folder that is gone is made anew: what was in it is missing then
     run = settle(folder, folder.read_run())
     folder.seals(run).mend()
-    run, gone = enter_missing(folder, run)
+    damaged = examine(folder, run, verify=True)
+    run, gone = enter_missing(folder, run, damaged)
     if gone:
         say(
             f"{counted(gone, 'row')} had a result that cannot be found or used. What was paid for "
@@ -108,7 +109,7 @@ def _accepted(
             paths, flight.dataset.stamp()
         )
         return switch(folder, run, new, flight, keep_answered=accept == "answered", say=say)
-    return _set_aside(folder, run, examine(folder, run, verify=True), say)
+    return _set_aside(folder, run, damaged, say)
 
 
 def _set_aside(

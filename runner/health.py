@@ -3,14 +3,20 @@
 An outage: connection failures or 5xx answers from OUTAGE_ROWS distinct rows without an answer
 between; where fewer are left, from all of them, if they are as many as the caller asks for.
 Everybody waits, one row probes, nobody's attempts are used up. Timeouts are no outage, since each
-may be billed: when nothing else comes from SILENT_ROWS distinct rows, the run stops.
+may be billed: when nothing else comes from SILENT_ROWS distinct rows, the run stops. Likewise when
+the first answers, of as many rows, all break off.
 """
 
 from __future__ import annotations
 
 import asyncio
+from typing import TYPE_CHECKING
 
+from runner.counted import counted
 from runner.errors import ProviderStopped
+
+if TYPE_CHECKING:
+    from runner.records import Verdict
 
 OUTAGE_ROWS = 8  # distinct rows; fewer could all be poison
 SILENT_ROWS = 20  # distinct rows; each may be billed, but some answers just take long
@@ -27,6 +33,7 @@ class Health:
         self._failed_rows: set[int] = set()  # since the last answer
         self._failing_since_s = 0.0
         self._silent_rows: set[int] = set()  # timed out since the last answer
+        self._cut_rows: set[int] = set()  # before the first success, not answered whole
         self._throttled_since_s: float | None = None
         self._news = asyncio.Event()  # replaced each time it is set: it wakes who waits now
         self._probing = False
@@ -96,8 +103,16 @@ class Health:
             return None
         return ProviderStopped(
             f"{len(self._silent_rows)} rows in a row got no answer in time, and each may have been "
-            f"billed; raise --timeout, or lower --concurrency, then resume"
+            f"billed; raise --timeout, or lower --concurrency, then resume",
+            mend="--timeout SECONDS",
         )
+
+    def cut_short(self, row: int, verdict: Verdict) -> ProviderStopped | None:
+        """Note an answer that did not come whole; the stop, when none has, of so many rows."""
+        if self.succeeded_once:
+            return None
+        self._cut_rows.add(row)
+        return none_whole(SILENT_ROWS, verdict) if len(self._cut_rows) >= SILENT_ROWS else None
 
     def throttled(self) -> ProviderStopped | None:
         """Note a throttle answer; the stop, when there has been nothing else for too long."""
@@ -128,13 +143,13 @@ class Health:
         now_s = self._loop.time() if self._still_since_s is None else self._still_since_s
         return now_s - self._still_s
 
-    def give_up(self) -> ProviderStopped | None:
-        """The stop, when the outage has lasted longer than allowed."""
+    def give_up(self, *, last: str) -> ProviderStopped | None:
+        """The stop, when the outage has lasted longer than allowed. `last`: what came last."""
         if not self.is_outage or self.outage_s <= self._max_outage_s:
             return None
         return ProviderStopped(
             f"the endpoint has not answered for {self.outage_s:.0f} s (--max-outage "
-            f"{self._max_outage_s:.0f}); check it, then resume the run"
+            f"{self._max_outage_s:.0f}), last: {last}. Check it, then resume the run"
         )
 
     async def admit(self) -> bool:
@@ -185,6 +200,15 @@ class Health:
         """Stop holding anyone back: the run is stopping and they will not send."""
         self._opened = True
         self._tell()
+
+
+def none_whole(rows: int, verdict: Verdict) -> ProviderStopped:
+    """The stop when not one of so many rows was answered whole; `verdict` on one of them."""
+    return ProviderStopped(
+        f"no answer came whole, in {counted(rows, 'row')}: {verdict.with_hint}. Each may have been "
+        f"billed, and the rows stay pending; resume the run when that is mended",
+        mend=verdict.mend,
+    )
 
 
 def _enough(most: int, rows_left: int | None, least: int = 2) -> int:

@@ -57,6 +57,7 @@ class Keeping:
         self._earlier = Earlier(folder, run)
         self._journal = Journal(folder.journal, self.block_of, self._count)
         self._unfinished: dict[int, Unfinished] = {}  # by row: counted, without a result
+        self._in_part: dict[int, Unfinished] = {}  # by row: not yet noted, as the part has it
         self._open: dict[int, Block] = {}
         self._room = Room(say)
         self._to_seal: asyncio.Queue[Block | None] = asyncio.Queue()
@@ -144,11 +145,15 @@ class Keeping:
 
     def _bring_back(self, block: Block) -> None:
         """Lay what earlier runs kept into a block that is opened again."""
-        for row, result in self._earlier.results(block.index).items():
+        results, sealed = self._earlier.results(block.index)
+        for row, result in results.items():
             if row >= block.stop:
                 block.reaches_beyond = True
             elif self._retry is not None and self._retry.takes(result):
                 self.replaced[row] = result
+                if row in sealed:
+                    part = self._earlier.sealed[block.index].part_sha256
+                    self._in_part[row] = Unfinished.in_part(sealed[row], part)
             else:
                 block.results[row] = result
         beyond = [row for row in self._earlier.bills(block.index) if row >= block.stop]
@@ -178,11 +183,17 @@ class Keeping:
         if self._id_column is not None:
             block = self._open[self.block_of(result.row)]
             result = replace(result, row_id=block.id_of(result.row))
-        self._journal.append(result)
+        self._append(result)
 
     async def keep_bill(self, bill: Unfinished) -> None:
         """Likewise what a row has cost that has no result yet."""
-        self._journal.append(bill)
+        self._append(bill)
+
+    def _append(self, entry: Result | Unfinished) -> None:
+        sealed = self._in_part.pop(entry.row, None)
+        if sealed is not None:
+            self._journal.append(sealed)
+        self._journal.append(entry)
 
     def _owe(self, bill: Unfinished) -> None:
         """Count the bill of a row without a newer result, in place of what it was billed before."""
@@ -201,7 +212,8 @@ class Keeping:
     def _count(self, entries: list[Result | Unfinished]) -> None:
         for result in entries:
             if isinstance(result, Unfinished):
-                self._owe(result)
+                if result.part_sha256 is None:
+                    self._owe(result)
                 continue
             before = self.replaced.pop(result.row, None)
             if before is not None:
@@ -251,7 +263,7 @@ class Keeping:
                 total.merge(earlier.sealed[index].tally)
                 continue
             newer = block.results if block is not None else {}
-            for result in {**earlier.results(index), **newer}.values():
+            for result in {**earlier.results(index)[0], **newer}.values():
                 total.add(result)
         self.tally.failures = total.failures
 

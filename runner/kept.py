@@ -82,6 +82,14 @@ class Kept:
         found = brought_up_to_date(found, bills)
         return {row: found[row] for row in sorted(found) if rows is None or row in rows}
 
+    def rows(self, block: int) -> list[range]:
+        """Which rows of a block have a result, in order; of a sealed one no answer is read."""
+        newer = sorted(self.journalled(block))
+        record = self.record(block)
+        sealed = range(0) if record is None else range(record.start, record.start + record.rows)
+        others = [range(row, row + 1) for row in newer if row not in sealed]
+        return sorted([*others, sealed] if sealed else others, key=lambda one: one.start)
+
     def failures(self, block: int) -> dict[int, Result]:
         """A block's failed results, by row and in order. A part without any is not opened."""
         newer, bills = entries_of(self._journal, block, self._block_rows)

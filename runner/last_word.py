@@ -39,8 +39,8 @@ def look_back(folder: RunFolder, say: Callable[[str], None]) -> Before:
     if killed_now:
         say(
             f"The process before ended without a last word, with up to "
-            f"{counted(killed_now, 'reply')} on the way: those that did not land may be billed, "
-            f"and are asked again."
+            f"{counted(killed_now, 'reply')} on the way: those that did not land "
+            f"{'' if before.rehearsal else 'may be billed, and '}are asked again."
         )
     return Before(before.elapsed_s + before.elapsed_before_s, killed_attempts)
 

@@ -11,7 +11,7 @@ from runner.folder import PARTS_OF_LAYOUT
 from runner.journal import brought_up_to_date, encode_line, look_into, path_of
 from runner.kept import Kept
 from runner.output import output_schema
-from runner.seal_record import tally_in
+from runner.sealed_bills import beyond_journal
 from runner.sealing import seal_block
 from runner.seals import Seals, key_at
 from runner.tally import Tally
@@ -47,6 +47,7 @@ class Rebuilding:
         self._compared = compared
         self._damaged = {flaw.block: flaw for flaw in damaged}
         self._old_seals = folder.seals(run)
+        self._old_journal = folder.place("journal", run)
         self._kept = Kept(folder, run)
         self._journal, parts, records = (folder.next / name for name in PARTS_OF_LAYOUT)
         self._seals = Seals(parts, records, new.job.format)
@@ -85,9 +86,8 @@ class Rebuilding:
     def _results(self, block: int) -> dict[int, Result]:
         if block not in self._damaged:
             return self._kept.results(block)
-        path = self._old_seals.record_path(block)
-        if path.exists():
-            self._gone.merge(tally_in(path))
+        record = self._old_seals.record_path(block)
+        self._gone.merge(beyond_journal(record, self._old_journal))
         return brought_up_to_date(self._kept.journalled(block), self._kept.bills(block))
 
     def _carry_over(self, results: dict[int, Result], places: array[int]) -> None:

@@ -97,7 +97,14 @@ class Verdict:
     retry_after_s: float | None = None  # how long the server asked to wait
     burst: bool = False  # the pace grew too quickly: climb back more slowly than usual
     hint: str | None = None  # what a person can do about it, naming the flag
+    mend: str | None = None  # that flag as it is typed, where one of a resume's is enough
     outage: bool = False  # counts towards an outage of the endpoint
+
+    @property
+    def with_hint(self) -> str:
+        """The message and, where there is one, the hint, as a person reads them."""
+        message = self.message.strip()
+        return f"{message} ({self.hint})" if self.hint else message
 
 
 @dataclass(frozen=True, slots=True)
@@ -168,8 +175,15 @@ class Unfinished:
     reasoning_tokens: int | None = None
     cost: float | None = None
     currency: str | None = None
+    part_sha256: str | None = None  # this is what the bill was in that part, before it went on
+
+    @classmethod
+    def in_part(cls, result: Result, part_sha256: str) -> Unfinished:
+        """The bill of a result that a part holds, noted before its row is asked again."""
+        bill = {name: getattr(result, name) for name in cls.__slots__ if name != "part_sha256"}
+        return cls(**bill, part_sha256=part_sha256)
 
     def on(self, result: Result) -> Result:
         """An earlier result of the row with this as its bill: it was asked again, in vain."""
-        bill = {name: getattr(self, name) for name in self.__slots__ if name != "row"}
-        return dataclasses.replace(result, **bill)
+        names = [name for name in self.__slots__ if name not in {"row", "part_sha256"}]
+        return dataclasses.replace(result, **{name: getattr(self, name) for name in names})

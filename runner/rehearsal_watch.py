@@ -11,11 +11,12 @@ from runner.tally import PICO
 from runner.unkept import Unkept
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
 
     from runner.records import Result
     from runner.run import Course
     from runner.simulator import InProcess
+    from runner.tally import Tally
 
 PARTS: Final = 10
 _LOOK_EVERY_S: Final = 1.0  # of simulated time: which limit binds?
@@ -27,12 +28,15 @@ class Watch(Unkept):
 
     def __init__(
         self,
-        rows: int,
+        spans: Sequence[range],  # the rows to rehearse
         client: InProcess,
         heard: Callable[[int, int | None], None],
+        *,
+        before: Tally | None,  # what the run has taken already; None: it has not begun
     ) -> None:
-        super().__init__()
-        self._of, self.client, self._heard = rows, client, heard
+        super().__init__(before)
+        self._spans = list(spans)
+        self._of, self.client, self._heard = sum(map(len, spans)), client, heard
         self._loop = asyncio.get_running_loop()
         self.start_s = self.last_s = self._loop.time()
         self._binding: Counter[str] = Counter()
@@ -48,6 +52,11 @@ class Watch(Unkept):
     def cost(self) -> float:
         """Of the rows so far."""
         return self._pico / PICO
+
+    def spans(self, end: int | None) -> list[range]:
+        """The rows that have no result."""
+        del end
+        return self._spans
 
     async def keep(self, result: Result) -> None:
         """Add it to the sums."""

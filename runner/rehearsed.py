@@ -40,17 +40,20 @@ class Rehearsal:
 
     model: str
     rows: int  # rehearsed, from the first on
-    of_rows: int  # in the run
+    of_rows: int  # in the run, without those that are done
+    done: int  # rows that have a result already
     rehearsed_s: float  # what they took, on the simulated clock
     seconds: float  # until all rows are done, by the pace of the rehearsed ones; or it stopped
-    attempts: int
+    attempts: int  # for the rehearsed rows
     throttled: int  # of the attempts
-    failed: int  # rows without an answer
-    prompt_tokens: int  # of the rehearsed rows
+    failed: int  # of the rehearsed rows, those without an answer
+    # Until all rows are done, as `seconds`, by the mean of the rehearsed ones; or it stopped.
+    prompt_tokens: int
     completion_tokens: int
-    cost: float | None  # likewise; None: a price is unknown
+    cost: float | None  # None: a price is unknown
     currency: str | None
-    answer_tokens: float  # the mean that was assumed
+    answer_tokens: float  # the mean that was assumed, or measured
+    measured: str | None  # the run whose answers were taken for all; None: none were
     stretches: tuple[Stretch, ...]
     stopped: str | None  # why the run stopped before its end
     took_s: float  # real time
@@ -66,6 +69,7 @@ class Rehearsal:
             "model": self.model,
             "rows": self.rows,
             "of_rows": self.of_rows,
+            "done": self.done,
             "rehearsed_s": round(self.rehearsed_s, 1),
             "time_s": round(self.seconds, 1),
             "attempts": self.attempts,
@@ -76,6 +80,7 @@ class Rehearsal:
             "cost": self.cost,
             "currency": self.currency,
             "answer_tokens": round(self.answer_tokens, 1),
+            "measured": self.measured,
             "course": [stretch.to_json() for stretch in self.stretches],
             "stopped": self.stopped,
             "speedup": round(self.speedup),

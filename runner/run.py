@@ -24,7 +24,7 @@ from __future__ import annotations
 import asyncio
 from typing import TYPE_CHECKING, Any, Literal, Protocol, TypeVar
 
-from runner.asking import Asking, Sender
+from runner.asking import Asking
 from runner.binding import Standing, binding
 from runner.counted import counted
 from runner.crew import Crew
@@ -35,6 +35,7 @@ from runner.health import Health
 from runner.intake import LOW_WATER_ROWS, Intake
 from runner.lanes import Lanes
 from runner.retry import RetryPolicy
+from runner.sending import Sender
 from runner.sizing import MOST, Sizing
 from runner.together import together
 

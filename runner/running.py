@@ -23,7 +23,7 @@ from runner.run import Course
 from runner.sharing import Sharing
 from runner.so_far import SoFar
 from runner.spending import Position, Spending
-from runner.status import summary_of
+from runner.status import all_done, summary_of
 from runner.stopping import Stopping
 from runner.switch import take_up
 from runner.tally import Tally
@@ -69,7 +69,7 @@ class Run:
         self._retry = retry
         # A rehearsal asks a server of its own and takes nothing from anyone.
         self._sharing = Sharing(flight.job.limits.share if key is not None else None, say=say)
-        self._stopping = Stopping(say)
+        self._stopping = Stopping(say, rehearsal=self.rehearsal)
 
     def expect(self, found: Estimate) -> None:
         """Remember, when it goes, what it was said to cost, to be compared with the bill.
@@ -82,6 +82,12 @@ class Run:
     def rows_done(self) -> int:
         """Rows that have a result already, before `go`. Raises MachineFault for damaged ones."""
         return self._kept_before().rows
+
+    def all_done(self) -> Tally | None:
+        """What its rows have come to, before `go`, where none is left to ask; else None."""
+        if self._fresh or self._retry is not None:
+            return None
+        return all_done(self._folder, self._so_far.run, self.name, self._so_far.rows)
 
     def _kept_before(self) -> Tally:
         if self._fresh:

@@ -12,7 +12,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from runner.errors import AnsweredError, IncompleteReply, ProviderStopped, TimedOut
-from runner.health import OUTAGE_ROWS
+from runner.health import OUTAGE_ROWS, none_whole
 from runner.records import Action
 
 if TYPE_CHECKING:
@@ -83,7 +83,7 @@ class Setbacks:
             verdict = replace(verdict, action=Action.CONFIG, hint=_OWN_MODEL)
         action = verdict.action
         if action is Action.STOP:
-            self._stop(ProviderStopped(_with_hint(verdict)))
+            self._stop(ProviderStopped(verdict.with_hint, mend=verdict.mend))
             return
         if _is_answer(error, verdict):
             self._tell_end_of_outage()
@@ -103,7 +103,7 @@ class Setbacks:
             await self.decide()
 
     async def _again(self, turn: RowTurn, error: AttemptFailed, verdict: Verdict) -> None:
-        if verdict.outage and self._in_outage(turn, verdict):
+        if verdict.outage and self._in_outage(turn, error, verdict):
             self._intake.park(turn, 0.0)  # the probe's pace is the outage's, not the row's
             return
         stop = self._closed_door(turn, error, verdict)
@@ -121,17 +121,17 @@ class Setbacks:
         else:
             await self._fail(turn, error, verdict)
 
-    def _in_outage(self, turn: RowTurn, verdict: Verdict) -> bool:
+    def _in_outage(self, turn: RowTurn, error: AttemptFailed, verdict: Verdict) -> bool:
         left = self._intake.last_turns
         if self._health.failure(turn.row.index, rows_left=left, least=_least_rows(verdict)):
             self._say(
-                f"The endpoint answers nobody ({verdict.message}); everyone waits while one row "
+                f"The endpoint answers nobody ({error}); everyone waits while one row "
                 f"probes. No attempts are used up."
             )
             self._give_back()
         if not self._health.is_outage:
             return False
-        stop = self._health.give_up()
+        stop = self._health.give_up(last=str(error))
         if stop is not None:
             self._stop(stop)
         return True
@@ -139,14 +139,16 @@ class Setbacks:
     def _closed_door(
         self, turn: RowTurn, error: AttemptFailed, verdict: Verdict
     ) -> ProviderStopped | None:
-        """The stop, when everybody is throttled or times out for too long."""
+        """The stop, when everybody is throttled, times out or is cut short."""
         if verdict.action is Action.THROTTLED:
             self._tell_end_of_outage()
             self._charged.clear()
             return self._health.throttled()
+        row = turn.row.index
         if isinstance(error, TimedOut):
-            row = turn.row.index
             return self._health.timed_out(row, rows_left=self._intake.last_turns)
+        if isinstance(error, IncompleteReply):
+            return self._health.cut_short(row, verdict)
         return None
 
     def _give_back(self) -> None:
@@ -198,12 +200,15 @@ class Setbacks:
     def _refusal(self, *, most_common: tuple[str | None, str | None]) -> ProviderStopped:
         verdict = next(v for v, _ in self._refused if (v.code, v.hint) == most_common)
         rows = len(self._refused)
+        if all(_is_cut(one) for one, _ in self._refused):
+            return none_whole(rows, verdict)
         who = "the only row left was" if rows == 1 else f"the first {rows} rows were all"
         kinds = len({(one.code, one.message) for one, _ in self._refused})
         others = f" (the commonest of {kinds} reasons)" if kinds > 1 else ""
         return ProviderStopped(
-            f"{who} refused: {_with_hint(verdict)}{others}. What was refused stays pending; mend "
-            f"the job and start again"
+            f"{who} refused: {verdict.with_hint}{others}. What was refused stays pending; mend "
+            f"the job and start again",
+            mend=verdict.mend,
         )
 
 
@@ -213,6 +218,10 @@ def _model_of(turn: RowTurn) -> str | None:
 
 def _is_unreached(verdict: Verdict) -> bool:
     return verdict.error_type == "connection"
+
+
+def _is_cut(verdict: Verdict) -> bool:
+    return verdict.action is Action.AGAIN and verdict.error_type == "incomplete"
 
 
 def _least_rows(verdict: Verdict) -> int:
@@ -230,11 +239,6 @@ def _is_answer(error: AttemptFailed, verdict: Verdict) -> bool:
         return False
     came = isinstance(error, AnsweredError) or error.partial is not None
     return came or verdict.action in (Action.FAIL, Action.CONFIG)
-
-
-def _with_hint(verdict: Verdict) -> str:
-    message = verdict.message.strip()
-    return f"{message} ({verdict.hint})" if verdict.hint else message
 
 
 def _refused(turn: RowTurn, verdict: Verdict, error: AttemptFailed) -> Result:

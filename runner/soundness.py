@@ -8,7 +8,7 @@ from runner.counted import counted
 from runner.damage import Damage
 from runner.journal import JournalFile, brought_up_to_date, read_journals
 from runner.kept import Kept
-from runner.seal_record import tally_in
+from runner.sealed_bills import beyond_journal
 from runner.summary import Summary
 
 if TYPE_CHECKING:
@@ -60,15 +60,18 @@ def missing(folder: RunFolder, run: RunFile, found: Tally, *, named: int) -> Dam
     )
 
 
-def bill_of_missing(folder: RunFolder, run: RunFile) -> Tally | None:
-    """What was paid for results that are not there any more; None where none are missing."""
+def bill_of_missing(folder: RunFolder, run: RunFile, damaged: list[Damage]) -> Tally | None:
+    """What was paid for results that are gone without a trace; None where none are missing.
+
+    `damaged` are all the blocks whose parts cannot be read.
+    """
     told = _counted_before(folder, run)
     if told is None:
         return None
-    damaged = [flaw.block for flaw in examine(folder, run, verify=False) if flaw.block is not None]
-    known = Kept(folder, run).tally(damaged)
-    for block in damaged:
-        known.merge(tally_in(folder.seals(run).record_path(block)))
+    blocks = [flaw.block for flaw in damaged if flaw.block is not None]
+    known, journal = Kept(folder, run).tally(blocks), folder.place("journal", run)
+    for block in blocks:
+        known.merge(beyond_journal(folder.seals(run).record_path(block), journal))
     for astray in look_through_journal(folder, run)[0]:
         file = JournalFile(astray.path, mend=False)
         for row, result in brought_up_to_date(file.results, file.bills).items():

@@ -63,6 +63,15 @@ def _summary_of(folder: RunFolder, run: RunFile, name: str) -> Summary:
     return summary
 
 
+def all_done(folder: RunFolder, run: RunFile, name: str, rows: int | None) -> Tally | None:
+    """What has come of the rows where none of the `rows` in scope of `run` is left, else None."""
+    kept = folder.read_run()
+    found = summary_of(folder, kept, name)
+    same_scope = kept.pilot == run.pilot  # the rows of a pilot are scattered
+    whole = rows is not None and found.tally.rows >= rows and not found.damaged
+    return found.tally if same_scope and whole else None
+
+
 def _is_stale(told: Summary, folder: RunFolder) -> bool:
     """Whether another process has taken up the run since, and told nothing yet."""
     since = folder.holder().get("since")

@@ -20,8 +20,9 @@ class Stopping:
     A stop before that is remembered until then.
     """
 
-    def __init__(self, say: Callable[[str], None]) -> None:
+    def __init__(self, say: Callable[[str], None], *, rehearsal: bool) -> None:
         self._say = say
+        self._rehearsal = rehearsal  # nobody bills anything
         self._course: Course | None = None
         self._fault: StopsRun | None = None  # that no course has been told of, or not as the first
         self._at_once: StopsRun | None = None  # told to before there was a course
@@ -48,7 +49,8 @@ class Stopping:
             given_up = course.asking.in_flight
             if given_up:
                 replies = counted(given_up, "reply")
-                self._say(f"Giving up {replies} on the way; the provider may bill that.")
+                bill = "" if self._rehearsal else "; the provider may bill that"
+                self._say(f"Giving up {replies} on the way{bill}.")
             course.stop_now()
 
     def let_land(self, reason: StopsRun) -> None:

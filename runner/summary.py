@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, Any
 
 import orjson
 
-from runner.durable import replace_file
+from runner.durable import replace_file, write_over
+from runner.errors import MachineFault
 from runner.tally import Tally
 
 if TYPE_CHECKING:
@@ -33,6 +34,7 @@ class Summary:
     stopped_at: float | None = None  # seconds since the epoch
     message: str | None = None
     next: str | None = None  # the command to go on with
+    mend: str | None = None  # a flag that it needs, with a placeholder; None: none
     exit_status: int | None = None  # None while it runs
     rehearsal: bool = False
     pilot: int | None = None  # rows asked of a pilot, spread over the dataset; None: it is none
@@ -65,6 +67,7 @@ class Summary:
         tally = self.tally
         more: dict[str, Any] = {
             "elapsed_before_s": round(self.elapsed_before_s, 3) or None,
+            "rehearsal": self.rehearsal or None,
             "pilot": self.pilot,
             "estimated": self.estimated,
             "budget": self.budget,
@@ -99,9 +102,10 @@ class Summary:
         }
 
     def write(self, path: Path) -> None:
-        """Put the summary in its file, in one step."""
+        """Put the summary in its file, in one step; a last word on a full disk, in its place."""
         data = {
             **self.to_json(),
+            "mend": self.mend,
             "exit_status": self.exit_status,
             "elapsed_before_s": self.elapsed_before_s,
             "rehearsal": self.rehearsal,
@@ -121,8 +125,15 @@ class Summary:
             "written_at": time.time(),
             "tally": self.tally.to_json(),
         }
+        text = orjson.dumps(data, option=orjson.OPT_INDENT_2) + b"\n"
         final = self.exit_status is not None
-        replace_file(path, orjson.dumps(data, option=orjson.OPT_INDENT_2) + b"\n", durable=final)
+        try:
+            replace_file(path, text, durable=final)
+        except MachineFault:
+            if not final:
+                raise
+            # Nothing else tells how many replies were cut off, or that all have landed.
+            write_over(path, text)
 
     @classmethod
     def read(cls, path: Path) -> Summary | None:

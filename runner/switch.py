@@ -23,7 +23,7 @@ from runner.errors import MachineFault, RunFolderError
 from runner.folder import PARTS_OF_LAYOUT
 from runner.journal import JournalFile, brought_up_to_date, paths_in
 from runner.rebuilding import Rebuilding
-from runner.seal_record import tally_in
+from runner.sealed_bills import beyond_journal
 from runner.soundness import bill_of_missing, examine
 from runner.tally import Tally
 
@@ -114,9 +114,9 @@ def _set_file_aside(path: Path, place: Path) -> None:
         fsync_folder(path.parent)
 
 
-def enter_missing(folder: RunFolder, run: RunFile) -> tuple[RunFile, int]:
+def enter_missing(folder: RunFolder, run: RunFile, damaged: list[Damage]) -> tuple[RunFile, int]:
     """Enter into run.json what was paid for results that are gone without a trace; how many."""
-    gone = bill_of_missing(folder, run)
+    gone = bill_of_missing(folder, run, damaged)
     if gone is None:
         return run, 0
     number = next_number(folder, run)
@@ -127,12 +127,12 @@ def enter_missing(folder: RunFolder, run: RunFile) -> tuple[RunFile, int]:
 
 def _enter_set_aside(folder: RunFolder, run: RunFile) -> RunFile:
     """Enter into run.json what was set aside and not yet entered: it was paid for."""
-    entered = dict(run.superseded)
+    entered, journal = dict(run.superseded), folder.place("journal", run)
     for place in sorted(folder.superseded.glob("[0-9]*")):
         if place.name not in entered:
             total = Tally()
             for path in sorted((place / "seals").glob("[0-9]*.json")):
-                total.merge(tally_in(path))
+                total.merge(beyond_journal(path, journal))
             for path in paths_in(place / "journal"):
                 _add_all(total, JournalFile(path, mend=False))
             entered[place.name] = total.to_json()

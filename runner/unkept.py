@@ -19,14 +19,16 @@ if TYPE_CHECKING:
 
 
 class Unkept:
-    """Every row is asked, and nothing was asked before. Each `keep` ends with `count`."""
+    """Every row that is read is asked. Each `keep` ends with `count`."""
 
-    def __init__(self) -> None:
+    def __init__(self, before: Tally | None = None) -> None:
+        """`before`: what counts for the limits already."""
         self._closed = asyncio.Event()
         self._tally = Tally()
+        self._tally.merge(before or Tally())
         self._spending: Spending | None = None
         self._course: Course | None = None
-        self._failed = 0
+        self._failed = self._tally.failed
         self._most_failed = float("inf")
         self._max_failed: str | None = None
 
@@ -69,7 +71,7 @@ class Unkept:
             self.stop(too_many_failed(self._failed, self._max_failed))
 
     def spans(self, end: int | None) -> list[range]:
-        """Everything in scope."""
+        """Everything in scope, unless the sink knows better."""
         return [range(sys.maxsize if end is None else end)]
 
     async def wait_for_room(self, workers: int) -> None:

@@ -76,6 +76,11 @@ def most_completion_tokens(params: Mapping[str, Any], facts: ModelFacts) -> int 
     return None if choices is None or one is None else choices * one
 
 
+def choices_of(params: Mapping[str, Any]) -> int:
+    """How many answers a request wants to its prompt; 1 where its `n` is no such number."""
+    return _count(params.get("n")) or 1
+
+
 def billed_apart(params: Mapping[str, Any], names: frozenset[str]) -> str | None:
     """The first parameter that turns on something billed apart from tokens."""
     return next((name for name in sorted(names) if params.get(name)), None)

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable
     from pathlib import Path
 
-    from runner.records import Result, Row
+    from runner.records import Result, Row, Unfinished
     from runner.template import Template
 
 BLOCK_ROWS = 4
@@ -108,12 +108,12 @@ class SomeRun:
         seal_block(self.folder.seals(self.run), block, inputs, list(found), schema, prefix)
         return found
 
-    def journal(self, *results: Result) -> None:
-        """Append to the journals of the results' blocks."""
-        for result in results:
-            path = self.folder.journal / f"{result.row // BLOCK_ROWS:05d}.jsonl"
+    def journal(self, *entries: Result | Unfinished) -> None:
+        """Append to the journals of the entries' blocks."""
+        for entry in entries:
+            path = self.folder.journal / f"{entry.row // BLOCK_ROWS:05d}.jsonl"
             with path.open("ab") as file:
-                file.write(encode_line(result))
+                file.write(encode_line(entry))
 
     def tell(self, **changes: Any) -> None:
         """Write a summary as a process of this run would."""

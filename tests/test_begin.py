@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+import shutil
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -16,6 +18,8 @@ from runner.going_on import go_on
 from runner.job import Job
 
 if TYPE_CHECKING:
+    from collections.abc import AsyncIterator
+
     from small_runs import Provider
 
 # A run that is never let go asks nobody; this address answers nobody.
@@ -147,6 +151,37 @@ async def test_a_start_that_was_killed_before_it_was_a_run_is_no_obstacle(
         (folder.path / ".run.json.tmp").write_text('{"half')
     async with provider(monkeypatch) as at:
         await finished(at, paths)
+
+
+@pytest.fixture
+async def emptied(monkeypatch: pytest.MonkeyPatch, paths: list[str]) -> AsyncIterator[Provider]:
+    """A run that has paid for answers of which nothing is there any more."""
+    async with provider(monkeypatch) as at:
+        await finished(at, paths)
+        for path in RunFolder(Path("out")).parts.iterdir():
+            path.write_bytes(b"x")
+        go_on("out", accept="changes")
+        shutil.rmtree(RunFolder(Path("out")).superseded)
+        yield at
+
+
+@pytest.mark.parametrize("switch", [None, "0002"])
+async def test_an_emptied_run_is_begun_anew_and_its_bills_still_count(
+    emptied: Provider, paths: list[str], switch: str | None
+) -> None:
+    folder = RunFolder(Path("out"))
+    folder.write_run(replace(folder.read_run(), switch=switch))  # cut short by a crash
+    summary = await emptied.begin(paths, "out", prompt="Other {{ text }}").go()
+    assert (summary.exit_status, emptied.requests) == (0, ROWS)
+    assert summary.superseded is not None
+    assert (summary.superseded["rows"], summary.superseded["requests"]) == (ROWS, ROWS)
+
+
+async def test_a_rehearsal_takes_over_no_bills_of_an_emptied_run(
+    emptied: Provider, paths: list[str]
+) -> None:
+    with pytest.raises(RunFolderError, match="start a rehearsal elsewhere with -o"):
+        begin(emptied.job(prompt="Other {{ text }}"), paths, "out", rehearsal=True)
 
 
 async def test_a_touched_file_goes_on(monkeypatch: pytest.MonkeyPatch, paths: list[str]) -> None:

@@ -93,6 +93,22 @@ def test_a_stopped_run_says_what_stopped_it_and_goes_on_with_resume(
         assert summary.next == "penstock resume out"
 
 
+@pytest.mark.parametrize(
+    ("mend", "settings", "flags"),
+    [
+        ("--base-url URL", {}, "--base-url URL"),
+        ("--timeout SECONDS", {"api_key_file": "key"}, "--timeout SECONDS"),
+        ("--api-key-env NAME", {}, "--api-key-env NAME"),
+        ("--api-key-env NAME", {"api_key_file": "key"}, "--api-key-file PATH"),
+    ],
+)
+def test_the_next_command_after_a_provider_that_stopped_it_has_a_place_for_what_mends_it(
+    mend: str, settings: dict[str, Any], flags: str
+) -> None:
+    summary = ended(rows=2, reason=ProviderStopped("wrong", mend=mend), **settings)
+    assert summary.next == f"penstock resume out {flags}"
+
+
 def test_a_run_that_lacks_rows_without_a_reason_is_not_called_finished() -> None:
     summary = ended(some_result())
     assert (summary.state, summary.exit_status) == ("interrupted", 130)

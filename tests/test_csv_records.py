@@ -65,8 +65,24 @@ def test_a_ragged_row_stays_in_its_place_and_tells_line_counts_and_text() -> Non
     ]
 
 
-def test_text_after_a_closing_quote_is_read_as_spreadsheets_do() -> None:
-    assert cells('a,b\n1,"x" y\n2,z\n') == [["1", "x y"], ["2", "z"]]
+def test_text_after_a_closing_quote_is_a_flaw_of_its_own_line() -> None:
+    text = 'id,text\n1,hello\n2,"wor"ld"\n3,"x" y\n4,again\n'
+    assert cells(text) == [["1", "hello"], None, None, ["4", "again"]]
+    why = 'has text after a closing quote ("); a quote inside a quoted cell is written ""'
+    assert flaws(text) == [
+        f'line 3 of p.csv {why}: 2,"wor"ld"',
+        f'line 4 of p.csv {why}: 3,"x" y',
+    ]
+
+
+@pytest.mark.parametrize("delimiter", [",", ";", "\t", "|", "^"])
+@pytest.mark.parametrize("ending", ["\n", "\r\n", ""])
+def test_spaces_after_a_closing_quote_are_kept_as_spreadsheets_do(
+    delimiter: str, ending: str
+) -> None:
+    row = delimiter.join(['"x"" y"  ', 'pl"ain', "", '"1" '])
+    head = delimiter.join("abcd")
+    assert cells(f"{head}\n{row}{ending}", delimiter) == [['x" y  ', 'pl"ain', "", "1 "]]
 
 
 def test_a_stray_quote_does_not_swallow_rows_up_to_the_next_quote_unnoticed() -> None:

@@ -60,18 +60,22 @@ def remount(place: Path, options: str) -> None:
     subprocess.run(["mount", "-o", f"remount,{options}", str(place)], check=True)
 
 
+@pytest.mark.parametrize("size", ["120k", "140k"])  # in the first the summary finds none either
 def test_a_full_disk_stops_the_run_and_more_room_lets_it_go_on(
-    tmp_path: Path, trial_server: Server
+    tmp_path: Path, trial_server: Server, size: str
 ) -> None:
-    with small_disk(tmp_path / "full", "140k") as place:
+    with small_disk(tmp_path / "full", size) as place:
         trial = Trial(place, trial_server)
-        done = penstock(*trial.generate(), cwd=place)
+        done = penstock(*trial.generate("--json"), cwd=place)
         assert done.status == 5, done.err
-        assert "the disk is full; free some space; then resume the run" in done.err
+        told = done.json()
+        assert "the disk is full; free some space; then resume the run" in told["message"]
         kept = trial.kept()
         assert 0 < kept < ROWS
+        assert told["killed_attempts"] > 0
         remount(place, "size=8m")
-        trial.resumes_cleanly(kept=kept)
+        again = trial.resumes_cleanly("--json", kept=kept).json()
+        assert again["killed_attempts"] == told["killed_attempts"]
 
 
 def test_a_run_on_a_disk_that_is_read_only_now_can_be_read_and_not_gone_on_with(

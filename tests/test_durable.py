@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import json
 import os
 import subprocess
 import sys
@@ -17,6 +18,7 @@ from runner.durable import (
     remove_folder,
     replace_file,
     write_durable,
+    write_over,
 )
 from runner.errors import MachineFault
 
@@ -113,4 +115,38 @@ def test_a_folder_is_removed_with_all_that_is_in_it(tmp_path: Path) -> None:
     (tmp_path / "next" / "journal" / "00000.jsonl").write_bytes(b"{}")
     (tmp_path / "next" / "run.json").write_bytes(b"{}")
     remove_folder(tmp_path / "next")
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("old", [b'{"a": 1}', b'{"a": "much longer than what is to come"}'])
+def test_a_file_is_written_over_in_its_place(tmp_path: Path, old: bytes) -> None:
+    path = tmp_path / "file"
+    path.write_bytes(old)
+    before = path.stat().st_ino
+    write_over(path, b'{"b": "not as long"}\n')
+    assert json.loads(path.read_bytes()) == {"b": "not as long"}
+    assert path.stat().st_ino == before
+
+
+def test_a_text_that_finds_no_room_over_the_old_one_leaves_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = tmp_path / "file"
+    path.write_bytes(b"{}")
+    real = os.write
+
+    def full(handle: int, data: bytes) -> int:
+        if path.stat().st_size >= 5:
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+        return real(handle, data[:3])
+
+    monkeypatch.setattr(os, "write", full)
+    with pytest.raises(MachineFault, match=r"cannot write .*: the disk is full"):
+        write_over(path, b'{"b": "longer"}')
+    assert path.read_bytes() == b"{}"
+
+
+def test_nothing_is_written_over_that_is_not_there(tmp_path: Path) -> None:
+    with pytest.raises(MachineFault, match="cannot write"):
+        write_over(tmp_path / "file", b"{}")
     assert list(tmp_path.iterdir()) == []

@@ -206,6 +206,17 @@ def test_a_pilot_is_kept_and_paid_once_and_its_estimate_holds_against_the_bill(
     assert sure["models"][0]["output_source"] == "as billed: all answers are in run"
 
 
+def test_a_pilot_at_own_prices_is_compared_at_these(tmp_path: Path) -> None:
+    flags = ["-n", "all", "--price-input", "10", "--price-output", "20", "--tokenizer", "chars"]
+    ended = penstock(
+        "estimate", PARQUET, "--job", JOB, "--pilot", "10", "--rehearse", "-o", "run", *flags,
+        cwd=tmp_path, DASHSCOPE_API_KEY="",
+    )  # fmt: skip
+    assert ended.status == 0, ended.err
+    end = penstock("resume", "run", "-n", "all", cwd=tmp_path)
+    assert "by its tokens, at your prices of 10 in and 20 out: " in end.err
+
+
 def test_a_pilot_can_be_rehearsed_without_a_key(tmp_path: Path) -> None:
     ended = penstock(
         "estimate", PARQUET, "--job", JOB, "--pilot", "10", "--rehearse", "-o", "run",
@@ -213,6 +224,14 @@ def test_a_pilot_can_be_rehearsed_without_a_key(tmp_path: Path) -> None:
     )  # fmt: skip
     assert ended.status == 0, ended.err
     assert "made up by the stand-in server" in ended.out
+    assert "to pay" not in ended.out  # nothing has been paid, and all is to be asked for real
+    assert "for the rest" not in ended.out
+    assert "put right" not in ended.out
+    sure, rough = (
+        found(PARQUET, "--job", JOB, *flags) for flags in ([], ["-o", f"{tmp_path}/run"])
+    )
+    assert sure["models"][0]["prompt_tokens"] == rough["models"][0]["prompt_tokens"]
+    assert rough["models"][0]["requests_done"] == 0
     assert ended.out.splitlines()[-1].split(maxsplit=1)[1] == "penstock resume run -n all"
     other = penstock("estimate", PARQUET, "-p", "other {{ text }}", "-o", "run", cwd=tmp_path)
     assert other.status == 2

@@ -3,6 +3,7 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
+import orjson
 import pytest
 from small_folder import Small
 from some_results import some_result
@@ -69,6 +70,28 @@ def test_estimate_and_bill_are_compared_at_the_end(cost: float | None, words: st
     assert line is not None
     assert words in line
     assert finished(cost).to_json()["estimated"]["high"] == 1.6
+
+
+def test_an_estimate_at_own_prices_is_compared_with_the_tokens_at_these() -> None:
+    own = replace(PILOT, price_input=10_000.0, price_output=70_000.0)
+    said = finished(0.000123)  # 22 tokens in and 18 out
+    said.estimated = own.to_json()
+    line = estimate_line(said)
+    assert line is not None
+    assert line.endswith(
+        "1.4000 to 1.6000 USD, 1.4800 USD by its tokens, at your prices of 10000 in and 70000 out: "
+        "within"
+    )
+
+
+def test_an_estimate_without_prices_of_ones_own_is_still_read(tmp_path: Path) -> None:
+    folder = Small(tmp_path / "run", rows=1).folder
+    folder.prepare()
+    remember(folder, PILOT)
+    kept = orjson.loads(folder.estimate.read_bytes())
+    del kept["price_input"], kept["price_output"]
+    folder.estimate.write_bytes(orjson.dumps(kept))
+    assert remember(folder, None) == PILOT
 
 
 def test_nothing_is_compared_before_the_end() -> None:

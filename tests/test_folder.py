@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 
@@ -87,11 +88,44 @@ def test_a_damaged_run_file_is_named(tmp_path: Path, text: bytes) -> None:
         folder.read_run()
 
 
+def test_a_flipped_bit_in_a_run_file_is_noticed(tmp_path: Path) -> None:
+    folder = new_folder(tmp_path)
+    whole, read = RUN.encode(), 0
+    for at in range(len(whole)):
+        (tmp_path / "run.json").write_bytes(whole[:at] + bytes([whole[at] ^ 1]) + whole[at + 1 :])
+        with suppress(RunFolderError):
+            # The name of the checksum may be what was flipped; the rest is whole then.
+            assert folder.read_run() == RUN, f"byte {at}"
+            read += 1
+    assert read <= len('"crc"')
+
+
+def test_a_run_file_with_another_checksum_is_taken_once_somebody_has_looked_it_through(
+    tmp_path: Path,
+) -> None:
+    folder = new_folder(tmp_path)
+    flipped = RUN.encode().replace(b"a b.csv", b"a c.csv")
+    (tmp_path / "run.json").write_bytes(flipped)
+    with pytest.raises(RunFolderError, match=r"its checksum is not .* set its crc to null"):
+        folder.read_run()
+    data = {**orjson.loads(flipped), "crc": None}
+    (tmp_path / "run.json").write_bytes(orjson.dumps(data))
+    assert folder.read_run().paths[0] == "/data/a c.csv"
+
+
+def test_a_run_file_of_a_version_without_checksums_is_read(tmp_path: Path) -> None:
+    folder = new_folder(tmp_path)
+    data = orjson.loads(RUN.encode())
+    del data["crc"]
+    (tmp_path / "run.json").write_bytes(orjson.dumps(data, option=orjson.OPT_INDENT_2) + b"\n")
+    assert folder.read_run() == RUN
+
+
 @pytest.mark.parametrize("missing", ["paths", "job", "block_rows", "stamp"])
 def test_a_run_file_without_a_key_is_damaged(tmp_path: Path, missing: str) -> None:
     folder = new_folder(tmp_path)
     data = orjson.loads(RUN.encode())
-    del data[missing]
+    del data[missing], data["crc"]
     (tmp_path / "run.json").write_bytes(orjson.dumps(data))
     with pytest.raises(RunFolderError, match=rf"run\.json is damaged.*{missing}"):
         folder.read_run()

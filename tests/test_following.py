@@ -132,6 +132,7 @@ async def test_an_answer_that_has_its_reason_to_end_is_whole(
 async def test_an_answer_that_breaks_off_leaves_what_there_was(ending: tuple[Then, ...]) -> None:
     error = await follow(CHUNKED_HEAD + chunked(ROLE + TEXT), b"0\r\n\r\n" * (not ending), *ending)
     assert isinstance(error, IncompleteReply)
+    assert error.broke_off
     assert error.partial is not None
     assert (error.partial.completion, error.partial.usage) == ("half a word", None)
     assert error.billed_unknown
@@ -140,6 +141,7 @@ async def test_an_answer_that_breaks_off_leaves_what_there_was(ending: tuple[The
 async def test_done_without_an_answer_is_incomplete() -> None:
     error = await follow(STREAM_HEAD, COST, DONE)
     assert isinstance(error, IncompleteReply)
+    assert not error.broke_off
     assert not error.billed_unknown
 
 

@@ -199,3 +199,5 @@ def test_an_answer_that_breaks_off_is_incomplete_and_keeps_its_beginning() -> No
     assert type(ours) is IncompleteReply
     assert (ours.text, ours.partial, ours.billed_unknown) == ('{"choices":', None, True)
     assert "broke off: the connection closed before its end" in str(ours)
+    assert ours.broke_off
+    assert not within_answer(OverflowError(9), ROUTE).broke_off

@@ -12,6 +12,8 @@ from runner.begin import begin
 from runner.errors import DatasetError, MachineFault, Refused, RunFolderError
 from runner.folder import RunFolder
 from runner.going_on import go_on
+from runner.journal import encode_line
+from runner.kept import Kept
 from runner.plan import plan
 from runner.simulator import answer_to
 
@@ -260,6 +262,23 @@ async def test_a_damaged_part_is_named_set_aside_and_its_rows_asked_again(
         total = RunFolder(data.parent / "out").read_run().superseded_total()
         assert total is not None, "what was paid for is known by the last summary, if not by it"
         assert total["rows"] == 64
+
+
+async def test_a_part_whose_rows_were_just_asked_again_can_be_set_aside_too(
+    monkeypatch: pytest.MonkeyPatch, data: Path
+) -> None:
+    async with provider(monkeypatch) as at:
+        await finished(at, data)
+        run = data.parent / "out"
+        (newer,) = (
+            Kept(RunFolder(run), RunFolder(run).read_run()).results(1, range(70, 71)).values()
+        )
+        (run / "journal" / "00001.jsonl").write_bytes(encode_line(newer))
+        flip(run / "completions" / "part-00001.parquet")
+        with pytest.raises(MachineFault, match=r"--accept-changes"):
+            await go_on("out").go()
+        assert await asked(at, "changes") == 63
+        assert_answers(cells())
 
 
 async def test_a_damaged_part_in_a_changed_dataset_is_asked_again_too(

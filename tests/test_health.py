@@ -164,14 +164,14 @@ def test_a_prober_that_is_cancelled_is_followed_by_another() -> None:
 def test_gives_up_after_so_long_and_says_what_to_look_at() -> None:
     async def work() -> None:
         health = Health(max_outage_s=60)
-        assert health.give_up() is None
+        assert health.give_up(last="HTTP 502: Bad Gateway") is None
         declare(health)
         await asyncio.sleep(59.9)
-        assert health.give_up() is None
+        assert health.give_up(last="HTTP 502: Bad Gateway") is None
         await asyncio.sleep(1.1)
-        stop = health.give_up()
+        stop = health.give_up(last="HTTP 502: Bad Gateway")
         assert isinstance(stop, ProviderStopped)
-        assert "61 s (--max-outage 60)" in str(stop)
+        assert "61 s (--max-outage 60), last: HTTP 502: Bad Gateway." in str(stop)
 
     on_fake_clock(work)
 
@@ -254,12 +254,12 @@ def test_a_pause_does_not_count_as_outage() -> None:
         health.stand_still()
         await asyncio.sleep(10_000)
         assert health.outage_s == pytest.approx(60)
-        assert health.give_up() is None
+        assert health.give_up(last="HTTP 502: Bad Gateway") is None
         health.move_on()
         await asyncio.sleep(30)
         assert health.outage_s == pytest.approx(90)
         await asyncio.sleep(11)
-        assert health.give_up() is not None
+        assert health.give_up(last="HTTP 502: Bad Gateway") is not None
 
     on_fake_clock(work)
 

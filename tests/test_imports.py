@@ -18,7 +18,10 @@ LAYERS: dict[str, tuple[frozenset[str], ...]] = {
     "runner": tuple(
         frozenset(line.split())
         for line in (
-            "records event_loop together notation counted simulated_clock hashed_file matching",
+            (
+                "records event_loop together notation counted simulated_clock hashed_file matching "
+                "checksum"
+            ),
             "errors account damage wrong_settings",
             "job tally durable stake",
             "providers sizing bill budget part_files lock seal_record chat_completion",
@@ -27,7 +30,7 @@ LAYERS: dict[str, tuple[frozenset[str], ...]] = {
                 "simulator intake journal output seals progress summary asked_again throttling "
                 "lease deadline crew binding"
             ),
-            "row_ids",
+            "row_ids sealed_bills",
             "folder blocks pilot worst_case sealing endpoint_prices sink",
             "drift kept reading room job_checks",
             "soundness",
@@ -35,10 +38,10 @@ LAYERS: dict[str, tuple[frozenset[str], ...]] = {
             "export shown checked status compared budget_limits filling",
             "last_word dry_run estimate plan rebuilding budget_history",
             "switch",
-            "setbacks keeping connection sharing spending control lanes expected",
+            "setbacks sending keeping connection sharing spending control lanes expected",
             "asking feeding budget_notes",
             "run",
-            "unkept rehearsed",
+            "unkept rehearsed rehearsal_answers",
             "rehearsal_watch",
             "controlled",
             "beats so_far stopping",

@@ -61,6 +61,15 @@ def test_only_the_rows_that_are_wanted_are_returned(run: SomeRun) -> None:
     assert kept(run).results(1, range(20, 21)) == {}
 
 
+def test_rows_with_a_result_are_told_without_reading_a_part(run: SomeRun) -> None:
+    run.seal(0)
+    run.folder.seals(run.run).part(0).write_bytes(b"never looked at")
+    run.journal(run.failure(2), run.answer(6), run.failure(5))
+    assert kept(run).rows(0) == [range(4)]
+    assert kept(run).rows(1) == [range(5, 6), range(6, 7)]
+    assert kept(run).rows(2) == []
+
+
 def test_a_newer_result_in_the_journal_stands_over_the_part(run: SomeRun) -> None:
     run.seal(0, [run.answer(0), run.failure(1), run.failure(2), run.answer(3)])
     run.journal(run.answer(1, completion="at last"))

@@ -18,6 +18,7 @@ from runner.estimate.ranges import Range
 from runner.estimate.row_sample import Sample
 from runner.providers import Price, Tier
 from runner.records import Usage
+from runner.tally import Tally
 
 KIND = Kind("m")
 PRICE = Price("USD", (Tier(None, Decimal(1), Decimal(2), Decimal(4)),), cached_share=Decimal("0.2"))
@@ -33,7 +34,9 @@ def answer(
 
 def measured(*answers: Answer, pilot: bool = True, of_dataset: bool = True) -> Measured:
     size = len(answers)
-    return Measured("run", "m", answers, size, size, of_dataset, pilot, False, 0.1, "USD")
+    tally = Tally(rows=size, requests=size, costs_pico={"USD": 10**11})
+    rows = (range(size),)
+    return Measured("run", "m", answers, tally, rows, of_dataset, pilot, rehearsal=False)
 
 
 def bill(
@@ -57,6 +60,14 @@ def test_prompts_are_priced_as_counted_and_answers_as_measured() -> None:
     assert found.money.input.low == found.money.input.high == pytest.approx(0.1)
     assert found.money.output.high == pytest.approx(0.1)
     assert found.money.total.low == pytest.approx(0.2)
+
+
+def test_answers_of_a_rehearsal_are_no_part_of_the_run_that_is_estimated() -> None:
+    rehearsal = replace(measured(*[answer()] * 100), rehearsal=True)
+    assert (rehearsal.done, rehearsal.is_part) == (0, False)
+    assert rehearsal.to_json()["paid"] is None
+    prompt = bill(rehearsal, error_share=0.2).prompt
+    assert (prompt.low, prompt.high) == pytest.approx((80_000, 120_000))
 
 
 def test_tokens_that_the_provider_counts_otherwise_are_put_right() -> None:
@@ -85,6 +96,15 @@ def test_over_the_batch_interface_the_cache_saves_nothing() -> None:
 
     assert batch(0).high == pytest.approx(0.1)
     assert (batch(50).low, batch(50).high) == pytest.approx((batch(0).low, batch(0).high))
+
+
+def test_what_the_cache_saved_of_some_answers_makes_the_batch_price_no_less_sure() -> None:
+    price = replace(PRICE, batch_share=Decimal("0.5"))
+    money = bill(measured(*[answer(cached=at % 2 * 80) for at in range(50)]), price=price).money
+    assert money is not None
+    assert money.batch is not None
+    assert money.total.high > money.total.low * 1.05
+    assert (money.batch.low, money.batch.high) == pytest.approx((0.1, 0.1))
 
 
 def test_thinking_is_told_apart_and_billed_at_its_price() -> None:

@@ -186,7 +186,8 @@ async def test_the_account_stops_the_run_at_once_and_nothing_more_is_asked(
     assert (summary.tally.rows, summary.pending) == (2, len(prompts) - 2)
     assert summary.message is not None
     assert RUN_STOPS[name] in summary.message
-    assert summary.next == f"penstock resume {tmp_path / 'run'}"
+    mend = " --api-key-env NAME" if name == "invalid_api_key" else ""
+    assert summary.next == f"penstock resume {tmp_path / 'run'}{mend}"
     assert KEY not in summary.message
 
 

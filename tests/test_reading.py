@@ -174,7 +174,7 @@ def test_answers_that_move_while_they_are_measured_are_measured_where_they_are_n
     assert done
     assert found is not None
     assert not found.of_dataset, "the dataset that was to be estimated is not the run's any more"
-    assert (found.answered, len(found.answers)) == (len(AFTER), len(AFTER))
+    assert (found.tally.rows, len(found.answers)) == (len(AFTER), len(AFTER))
 
 
 def test_a_layout_that_lies_elsewhere_now_was_not_empty(tmp_path: Path) -> None:

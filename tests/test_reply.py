@@ -198,6 +198,11 @@ def test_finds_an_error_however_it_is_wrapped(
     [
         (b"<html>\r\n<head><title>502 Bad\nGateway</title></head>", "502 Bad Gateway"),
         (b"<TITLE id=a> Sign in </TITLE>", "Sign in"),
+        (b"<title>Error <b>503</b></title>", "Error 503"),
+        (b"<html>502 Bad Gateway</html>", "502 Bad Gateway"),
+        (b"<html>\n<body>\n<h1>503</h1>\nNo server", "503"),
+        (b"<html></html>", "<html></html>"),
+        (b"a <b and\nc> d", "a <b and"),
         (b"\n\n upstream connect error\nmore", "upstream connect error"),
         (b"", ""),
         (b"x" * 1000, "x" * 300 + "..."),

@@ -15,6 +15,7 @@ import pytest
 from small_folder import until
 from small_runs import KEY, ROWS, assert_complete, parts, provider, write_csv, write_parquet
 
+from runner.durable import machine_fault
 from runner.errors import BudgetReached, MachineFault, RunFolderError
 from runner.folder import RunFolder
 from runner.going_on import go_on
@@ -146,6 +147,35 @@ async def test_counts_that_cannot_be_written_let_replies_land(
         assert (await go_on(str(tmp_path / "run")).go()).exit_status == 0
         assert at.requests == ROWS - 4
     assert_complete(tmp_path / "run")
+
+
+def replies_on_the_way(folder: RunFolder) -> int:
+    told = Summary.read(folder.summary)
+    return 0 if told is None else told.in_flight
+
+
+async def test_a_last_word_that_finds_no_room_stands_in_place_of_the_word_before(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def no_room(path: Path, data: bytes, *, durable: bool = True) -> None:
+        del data, durable
+        raise machine_fault("write", path, OSError(errno.ENOSPC, os.strerror(errno.ENOSPC)))
+
+    monkeypatch.setattr("runner.beats.BEAT_S", 0.02)
+    folder = RunFolder(tmp_path / "run")
+    async with provider(monkeypatch, latency_s=(0.3, 0.3)) as at:
+        run = at.begin(write_csv(tmp_path / "d.csv"), tmp_path / "run")
+        going = asyncio.create_task(run.go())
+        await until(lambda: replies_on_the_way(folder) == 4)
+        with monkeypatch.context() as patch:
+            patch.setattr("runner.summary.replace_file", no_room)
+            stopped = await going
+        assert (stopped.exit_status, stopped.killed_attempts) == (MachineFault.exit_status, 0)
+        told = Summary.read(folder.summary)
+        assert told is not None
+        assert (told.exit_status, told.tally.rows) == (MachineFault.exit_status, 4)
+        summary = await go_on(str(tmp_path / "run")).go()
+        assert (summary.exit_status, summary.killed_attempts) == (0, 0), "all four have landed"
 
 
 async def test_replies_that_a_fault_cuts_off_are_told_from_then_on(

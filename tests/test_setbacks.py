@@ -208,6 +208,48 @@ def test_what_is_held_when_something_else_stops_the_run_stays_pending() -> None:
     assert on_fake_clock(work).pending == set(range(5))
 
 
+# Answers that never come whole
+
+
+@pytest.mark.parametrize("known", [True, False])
+@pytest.mark.parametrize("workers", [1, 5, 50])
+def test_when_the_first_answers_all_break_off_the_run_stops_before_it_pays_for_more(
+    workers: int, *, known: bool
+) -> None:
+    async def work() -> Pool:
+        return await Pool(500, lambda _: broken_off(known=known), workers=workers).run()
+
+    pool = on_fake_clock(work)
+    assert isinstance(pool.reason, ProviderStopped)
+    assert str(pool.reason).startswith("no answer came whole, in 20 rows: the answer broke off (")
+    assert pool.results == {}
+    assert len(pool.client.attempts) <= 20 + workers
+
+
+@pytest.mark.parametrize("rows", [1, 19])
+def test_fewer_rows_are_asked_once_more_before_it_is_said_that_none_came_whole(rows: int) -> None:
+    async def work() -> Pool:
+        return await Pool(rows, lambda _: broken_off(known=False), workers=4).run()
+
+    pool = on_fake_clock(work)
+    assert str(pool.reason).startswith(f"no answer came whole, in {rows} row")
+    assert "refused" not in str(pool.reason)
+    assert set(pool.client.attempts.values()) == {2}
+    assert len(pool.pending) == rows
+
+
+def test_answers_that_break_off_stop_nothing_once_one_has_come() -> None:
+    def script(asked: Asked) -> Step:
+        return broken_off(known=True) if 0 < asked.row < 60 else reply()
+
+    async def work() -> Pool:
+        return await Pool(70, script, workers=1).run()
+
+    pool = on_fake_clock(work)
+    assert pool.reason is None
+    assert pool.errors == {None: 11, "incomplete": 59}
+
+
 # An outage
 
 
@@ -273,6 +315,24 @@ def test_an_outage_that_lasts_too_long_stops_the_run_with_everything_pending(row
     assert "--max-outage 600" in str(pool.reason)
     assert pool.results == {}
     assert 600 < pool.client.sent[-1].at_s < 640
+
+
+@pytest.mark.parametrize(
+    ("failure", "last"),
+    [
+        (refused(), "127.0.0.1:9: connection refused"),
+        (error(502, "", "502 Bad Gateway"), "HTTP 502: 502 Bad Gateway"),
+        (error(503, "", "Service Unavailable"), "HTTP 503: Service Unavailable"),
+        (error(500, "", ""), "HTTP 500"),
+    ],
+)
+def test_an_outage_says_what_the_endpoint_last_answered(failure: AttemptFailed, last: str) -> None:
+    async def work() -> Pool:
+        return await Pool(100, lambda _: failure, max_outage_s=60).run()
+
+    pool = on_fake_clock(work)
+    assert f"last: {last}. Check it" in str(pool.reason)
+    assert pool.said[0].startswith(f"The endpoint answers nobody ({last}); everyone waits")
 
 
 @pytest.mark.parametrize("failure", [overloaded(), refused()])

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import pytest
@@ -57,6 +58,16 @@ def test_a_failure_is_shown_with_its_reason_and_what_was_refused(
     assert ended.out.count("row ") == 2  # the heading and the message
     assert "  error timeout (x_code):\n    row 1 failed\n" in ended.out
     assert "  rejected, though it may be billed:\n    half an ans\n" in ended.out
+
+
+def test_what_a_rehearsal_cost_is_said_to_be_made_up(
+    run: SomeRun, capsys: pytest.CaptureFixture[str]
+) -> None:
+    run.folder.write_run(replace(run.run, rehearsal=True))
+    told = run_here(capsys, "show", "run").out
+    assert told.count("0.000123 USD (made up, not billed)") == 3
+    assert "  rejected:\n" in told
+    assert run_here(capsys, "show", "run", "--json").json()["rehearsal"] is True
 
 
 @pytest.mark.usefixtures("run")

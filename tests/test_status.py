@@ -48,6 +48,12 @@ def test_a_run_that_has_ended_is_believed(run: SomeRun) -> None:
     assert found.next == "penstock show name --failed"
 
 
+def test_the_flag_that_mends_a_stopped_run_is_in_the_next_command(run: SomeRun) -> None:
+    with run.folder.lock():
+        run.tell(state="stopped", exit_status=3, mend="--base-url URL")
+    assert summary(run).next == "penstock resume name --base-url URL"
+
+
 def test_a_run_whose_process_is_gone_is_counted_from_what_it_kept(run: SomeRun) -> None:
     with run.folder.lock():
         run.tell(tally=Tally(rows=2), elapsed_s=7.5)

@@ -75,7 +75,7 @@ def test_a_run_is_listed_by_the_file_that_stands_for_it(
     run.folder.path.rename("answers.csv.run")
     path = tmp_path / "answers.csv.run" / "run.json"
     data = json.loads(path.read_text())
-    path.write_text(json.dumps({**data, "export": str(tmp_path / "answers.csv")}))
+    path.write_text(json.dumps({**data, "export": str(tmp_path / "answers.csv"), "crc": None}))
     assert run_here(capsys, "status").out.split()[0] == "answers.csv"
     assert run_here(capsys, "status", "answers.csv", "--json").json()["run"] == "answers.csv"
 

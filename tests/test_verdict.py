@@ -446,6 +446,35 @@ def test_the_hint_names_the_flag(error: AttemptFailed, flag: str) -> None:
     assert flag in hint
 
 
+@pytest.mark.parametrize(
+    ("error", "flag"),
+    [
+        (answered(404, "", "no such path"), "--base-url URL"),
+        (IncompleteReply("a page", text="<html>"), "--base-url URL"),
+        (answered(401), "--api-key-env NAME"),
+        (answered(400, "", "This model only support stream mode"), "--stream"),
+        (answered(404, "model_not_found", ""), None),
+        (answered(500), None),
+    ],
+)
+def test_the_flag_that_mends_it_is_one_that_a_resume_takes(
+    error: AttemptFailed, flag: str | None
+) -> None:
+    assert judge(error).mend == flag
+
+
+@pytest.mark.parametrize(("partial", "advised"), [(None, True), (PARTIAL, False)])
+def test_an_answer_cut_on_its_way_blames_the_network_and_only_a_plain_one_the_lack_of_streaming(
+    partial: Reply | None, *, advised: bool
+) -> None:
+    cut = IncompleteReply("broke off", partial=partial)
+    cut.broke_off = True
+    verdict = judge(cut)
+    assert verdict.hint is not None
+    assert "proxy" in verdict.hint
+    assert ("--stream" in verdict.hint) == (verdict.mend == "--stream") == advised
+
+
 @given(
     status=st.integers(-1, 1000),
     code=st.text(max_size=30),

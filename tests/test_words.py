@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import pytest
+from some_results import some_failure, some_result
 
 from jobs.words import duration, fitted, summary_lines
 from runner import Summary
@@ -57,3 +59,30 @@ def test_durations_have_two_units_at_the_most(seconds: float, text: str) -> None
 def test_a_narrow_line_leaves_out_what_matters_least(width: int, line: str) -> None:
     parts = [(0, "5/9 rows"), (1, "1 failed"), (3, "3 requests/s"), (2, "4 s left")]
     assert fitted(parts, width) == line
+
+
+def test_no_line_of_a_rehearsal_speaks_of_a_bill_as_if_it_were_one() -> None:
+    tally = Tally()
+    tally.add(some_result(cost=1.5))
+    tally.add(some_failure(1))
+    estimated = {"low": 1.0, "high": 2.0, "currency": "USD", "by": "measured"}
+    before = {"rows": 3, "requests": 3, "unmetered_attempts": 0, "total_tokens": 9, "cost": 0.5,
+              "currency": "USD"}  # fmt: skip
+    rehearsal = Summary("run", "finished", 2, tally, 1.0, rehearsal=True, estimated=estimated,
+                        killed_attempts=4, superseded=before)  # fmt: skip
+    told = summary_lines(rehearsal)
+    assert "  cost      1.5000 USD (made up, not billed)" in told
+    assert (
+        "  estimated 1.0000 to 2.0000 USD, rehearsed at 1.5000 USD (made up, not billed): within"
+        in told
+    )
+    text = "\n".join(told)
+    assert "1 attempt would be billed without known usage" in text
+    assert "that would be billed too" in text
+    assert "paid" not in text
+    assert "may be billed" not in text
+    assert rehearsal.to_json()["rehearsal"] is True
+    real = "\n".join(summary_lines(replace(rehearsal, rehearsal=False)))
+    assert "made up" not in real
+    assert "billed 1.5000 USD: within" in real
+    assert "rehearsal" not in replace(rehearsal, rehearsal=False).to_json()

@@ -112,7 +112,9 @@ class Following:
             latency_s = monotonic() - self._started_s
             return from_body(self._raw, response, self._route, latency_s=latency_s)
         words = f"the stream of {self._route.endpoint} ended before the answer did"
-        return IncompleteReply(words, partial=reply)
+        cut = IncompleteReply(words, partial=reply)
+        cut.broke_off = not self._streamed.done
+        return cut
 
     def _partial(self) -> Reply | None:
         return self._streamed.reply(

@@ -81,7 +81,9 @@ def within_answer(
 ) -> IncompleteReply:
     """What went wrong after an answer had begun; `text` is its beginning."""
     words = f"the answer of {route.endpoint} broke off: {_reason(error)}"
-    return IncompleteReply(words, text=text, partial=partial)
+    cut = IncompleteReply(words, text=text, partial=partial)
+    cut.broke_off = not isinstance(error, OverflowError)
+    return cut
 
 
 def too_late(route: Route, *, partial: Reply | None = None) -> TimedOut:

@@ -15,6 +15,7 @@ import orjson
 from runner.records import Reply, Usage
 
 _TITLE = re.compile(rb"<title[^>]*>(.*?)</title", re.IGNORECASE | re.DOTALL)
+_TAG = re.compile(rb"<[^<>]*>")
 _WORDS = 300  # characters of an unreadable body that are worth showing
 _TOO_BIG = 2**53
 
@@ -134,10 +135,15 @@ def first_words(body: bytes) -> str:
     """What a person needs of a page or a text that is no JSON: its title, else its first line."""
     title = _TITLE.search(body)
     if title:
-        line = " ".join(title[1].decode("utf-8", "replace").split())
+        line = " ".join(_without_tags(title[1]).split())
     else:
-        line = next(iter(body.decode("utf-8", "replace").strip().splitlines()), "")
+        plain = _without_tags(body) if body.lstrip().startswith(b"<") else ""
+        line = next(iter((plain or body.decode("utf-8", "replace").strip()).splitlines()), "")
     return line if len(line) <= _WORDS else line[:_WORDS] + "..."
+
+
+def _without_tags(page: bytes) -> str:
+    return _TAG.sub(b"", page).decode("utf-8", "replace").strip()
 
 
 def _text(message: dict[str, Any], tool_calls: object) -> str | None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import codecs
 import csv
 import io
+import re
 from collections import deque
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -80,14 +81,18 @@ class CsvRecords:
 
     Blank lines (nothing but spaces and tabs) are skipped, as pandas does. The parser is strict, so
     that a quote that is opened by mistake and ends at the next quote, rows later, is seen and does
-    not swallow those rows into one cell unnoticed. Text after a closing quote within a line
-    (`"a" b`) is read as pandas and Excel read it.
+    not swallow those rows into one cell unnoticed, and that no text is sent which has lost a quote
+    that somebody forgot to double (`"wor"ld"`). Spaces after a closing quote do no harm: they are
+    kept in the cell, as pandas and Excel do.
     """
 
     def __init__(self, text: TextIO, *, delimiter: str, path: str) -> None:
         self._text = text
         self._delimiter = delimiter
         self._path = path
+        quoted, plain = r'"(?:[^"]++|"")*+" *', rf'(?!")[^{re.escape(delimiter)}]*+'
+        cell = f"(?:{quoted}|{plain})"
+        self._padded = re.compile(rf"{cell}(?:{re.escape(delimiter)}{cell})*+[\r\n]*")
         self._lines: list[str] = []  # of the record being read
         self._chars = 0  # in them
         self._line_number = 0  # of the last line read
@@ -168,25 +173,12 @@ class CsvRecords:
             why = f'opens a quote (") that is not closed{within}'
         else:
             raw = "".join(lines)
-            cells = self._lenient(raw) if len(lines) == 1 else None
-            if cells is not None:
-                return cells, raw, first
+            if len(lines) == 1 and self._padded.fullmatch(raw):
+                return next(csv.reader(lines, delimiter=self._delimiter)), raw, first
             why = 'has text after a closing quote ("); a quote inside a quoted cell is written ""'
             if len(lines) > 1:
                 why += f"; the row runs on to line {self._line_number}"
         return None, f"line {first} of {self._path} {why}: {shown(raw)}", first
-
-    def _lenient(self, raw: str) -> list[str] | None:
-        """The cells of one line with text after a closing quote; None if a quote stays open."""
-        asked_for_more = False
-
-        def feed() -> Iterator[str]:
-            nonlocal asked_for_more
-            yield raw
-            asked_for_more = True
-
-        cells = next(csv.reader(feed(), delimiter=self._delimiter))
-        return None if asked_for_more else cells
 
     def _skip_line(self) -> None:
         """Go to the end of a line of which only the beginning has been read."""

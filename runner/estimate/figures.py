@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from runner.estimate.cost_forecast import Billing, Money, forecast_cost
-from runner.estimate.measured_bill import bill_by
+from runner.estimate.measured_bill import bill_by, exactly
 from runner.estimate.output_length import joined_sources
 from runner.estimate.ranges import Range
 
@@ -72,9 +72,9 @@ def by_answers(
     )
     requests = sample.scaled(census.requests)
     source = measured.source
-    if same_model and measured.done >= requests:
-        made_up = ", made up by the stand-in server" if measured.rehearsal else ""
-        source = f"as billed: all answers are in {measured.run}{made_up}"
+    if same_model and measured.done == round(requests):
+        source = f"as billed: all answers are in {measured.run}"
+        found = exactly(found, measured.tally, own_price=assumptions.price is not None)
     other = f"; {view.model} may answer at another length than {measured.model} did"
     return Figures(
         requests=requests,

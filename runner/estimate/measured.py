@@ -6,7 +6,8 @@ dataset's run has others. All are better than an assumption, and each says which
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from itertools import islice
 from typing import TYPE_CHECKING, Any
 
 from runner.drift import same_dataset
@@ -25,10 +26,12 @@ if TYPE_CHECKING:
     from runner.job import Job
     from runner.preflight import Preflight
     from runner.records import Result, Row
+    from runner.tally import Tally
 
 # Answers looked at of a large run: their mean is then known to about 2 %.
 _MOST = 5000
-_MOST_BLOCKS = 10
+# All blocks of two million rows; of a larger run so many take some ten seconds to read.
+_MOST_BLOCKS = 100
 LEAST = 2  # with fewer answers nothing is known of how they differ
 _ASKED = ("prompt", "system", "model", "params")
 
@@ -51,22 +54,25 @@ class Measured:
     run: str  # its name, as the user gave it
     model: str  # the job's
     answers: tuple[Answer, ...]
-    answered: int  # rows with a result
-    sent: int  # of these, rows that were asked
-    of_dataset: bool  # whether they are rows of the dataset that is estimated
+    tally: Tally  # of all of the run's results
+    rows: tuple[range, ...]  # of its dataset, those with a result, in order
+    of_dataset: bool  # whether that is the dataset that is estimated
     pilot: bool  # whether they are spread over it
     rehearsal: bool  # whether they were made up by the stand-in server
-    paid: float | None  # for all of the run's answers; None: not known
-    currency: str | None
 
     def is_of(self, model: str | None) -> bool:
         """Whether this model gave the answers; None: whichever each row names."""
         return model in {None, self.model}
 
     @property
+    def is_part(self) -> bool:
+        """Whether these answers are real ones of the dataset that is estimated."""
+        return self.of_dataset and not self.rehearsal
+
+    @property
     def done(self) -> int:
         """Requests of the dataset that is estimated that have their answer already."""
-        return self.sent if self.of_dataset else 0
+        return self.tally.requests - self.tally.retries if self.is_part else 0
 
     @property
     def source(self) -> str:
@@ -88,13 +94,13 @@ class Measured:
         return {
             "run": self.run,
             "model": self.model,
-            "answers": self.answered,
+            "answers": self.tally.rows,
             "measured": len(self.answers),
             "of_dataset": self.of_dataset,
             "pilot": self.pilot,
             "rehearsal": self.rehearsal,
-            "paid": self.paid,
-            "currency": self.currency,
+            "paid": None if self.rehearsal else self.tally.cost,
+            "currency": self.tally.currency,
         }
 
 
@@ -121,49 +127,72 @@ def _measured(
     name: str, run: RunFile, kept: Kept, flight: Preflight, counting: Counting
 ) -> Measured | None:
     of_dataset = same_dataset(run, flight.dataset)
-    results = {result.row: result for result in _some(kept) if result.attempts}
+    tally = kept.tally()
+    looked_at = _spread(kept, tally.rows) if run.pilot is not None else _some(kept, tally.rows)
+    results = {result.row: result for result in looked_at if result.attempts}
     if of_dataset:
-        answers = _counted(results, flight, counting)
+        answers = _counted(results, flight, counting, made_up=run.rehearsal)
     else:
         kind = Kind(flight.facts.name)
         answers = [_answer(one, kind, one.prompt_tokens or 0) for one in results.values()]
     if len(answers) < LEAST:
         return None
-    tally = kept.tally()
     return Measured(
         run=name,
         model=run.job.model or flight.facts.name,
         answers=tuple(answers),
-        answered=tally.rows,
-        sent=tally.requests - tally.retries,
+        tally=tally,
+        rows=tuple(rows for block in kept.blocks() for rows in kept.rows(block)),
         of_dataset=of_dataset,
         pilot=of_dataset and run.pilot is not None,
         rehearsal=run.rehearsal,
-        paid=tally.cost,
-        currency=tally.currency,
     )
 
 
-def _some(kept: Kept) -> Iterable[Result]:
-    """All results of a small run; of a large one some of some blocks, evenly."""
+def _spread(kept: Kept, rows: int) -> Iterable[Result]:
+    """Every so many-th result of a pilot, over all its blocks: few blocks may be unlike the rest.
+
+    They lie in the journal, which is cheap to read.
+    """
+    everything = (result for block in kept.blocks() for result in kept.results(block).values())
+    return islice(everything, 0, None, max(1, -(-rows // _MOST)))
+
+
+def _some(kept: Kept, rows: int) -> Iterable[Result]:
+    """All results of a small run; of a large one some in the middle of each of many blocks."""
     blocks = kept.blocks()
-    many = len(blocks) > _MOST_BLOCKS and kept.tally().rows > _MOST
-    if many:
-        size = len(blocks)
-        blocks = [blocks[(2 * at + 1) * size // (2 * _MOST_BLOCKS)] for at in range(_MOST_BLOCKS)]
-    for block in blocks:
-        found = list(kept.results(block).values())
-        yield from found[:: max(1, len(found) * len(blocks) // _MOST)]
+    if rows <= _MOST:
+        for block in blocks:
+            yield from kept.results(block).values()
+        return
+    size, wanted = len(blocks), min(len(blocks), _MOST_BLOCKS)
+    for block in (blocks[(2 * at + 1) * size // (2 * wanted)] for at in range(wanted)):
+        there = kept.rows(block)
+        if there:
+            start, stop = there[0].start, there[-1].stop
+            reach = min(stop - start, -(-_MOST // wanted))
+            first = start + (stop - start - reach) // 2
+            yield from kept.results(block, range(first, first + reach)).values()
 
 
-def _counted(results: dict[int, Result], flight: Preflight, counting: Counting) -> list[Answer]:
-    """The results beside what is counted of their rows, which are read again."""
+def _counted(
+    results: dict[int, Result], flight: Preflight, counting: Counting, *, made_up: bool
+) -> list[Answer]:
+    """The results beside what is counted of their rows, which are read again.
+
+    How the stand-in server counts prompts tells nothing of the provider: of answers that were
+    `made_up` only lengths and times remain.
+    """
     answers = []
     for row in _rows(sorted(results), flight):
         # A census of one row: its only cell tells what kind of request it is.
         census = counting.count([row])
         for kind, _ in census.cells:
-            answers.append(_answer(results[row.index], kind, census.tokens))
+            answer = _answer(results[row.index], kind, census.tokens)
+            if made_up:
+                counted = replace(answer.usage, prompt_tokens=census.tokens, cached_tokens=0)
+                answer = replace(answer, usage=counted, cost_pico=None)
+            answers.append(answer)
     return answers
 
 

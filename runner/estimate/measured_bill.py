@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 
 from runner.estimate.cost_forecast import forecast_cost
 from runner.estimate.extrapolation import Population, mean_range, total_of
+from runner.estimate.ranges import Range
 from runner.prices import cost_pico
 from runner.tally import PICO
 
@@ -22,8 +23,8 @@ if TYPE_CHECKING:
     from runner.estimate.measured import Answer, Measured
     from runner.estimate.prompt_census import Census
     from runner.estimate.prompt_reading import Kind
-    from runner.estimate.ranges import Range
     from runner.estimate.row_sample import Sample
+    from runner.tally import Tally
 
 # Rows that nobody drew at random may differ from the rest by more than chance.
 _UNDRAWN_MARGIN = 0.1
@@ -64,14 +65,17 @@ def bill_by(
     a count of prompt tokens may be off, unless it has been compared with the provider's.
     Without `same_model` all rows are still to be asked, the measured ones too.
     """
-    share = 0.0 if measured.of_dataset and same_model else error_share
+    share = 0.0 if measured.is_part and same_model else error_share
     answers = measured.answers
     counted = [float(one.counted) for one in answers]
-    exactly = census.weighed(lambda *_: (1.0, 0.0))
+    as_counted = census.weighed(lambda *_: (1.0, 0.0))
+    requests = sample.scaled(census.requests)
+    # Of a run beyond the scope (-n), nobody has looked which answers are those of its rows.
+    within = same_model and measured.done <= round(requests)
     population = Population(
-        requests=sample.scaled(census.requests),
-        counted=sample.scaled(exactly.total),
-        done=measured.done if same_model else 0,
+        requests=requests,
+        counted=sample.scaled(as_counted.total),
+        done=measured.done if within else 0,
     )
     margin = 0.0 if measured.pilot else _UNDRAWN_MARGIN
 
@@ -86,8 +90,10 @@ def bill_by(
         ) * (1 / PICO)
         output = total_of([one.output for one in costs], counted, population, margin=margin)
         # The batch interface finds nothing in a cache.
-        saved = total_of([one.saved for one in costs], counted, population, margin=0) * (1 / PICO)
-        money = _with(money, input_, output * (1 / PICO), saved, _cached_share(answers))
+        uncached = money.input + total_of(
+            [one.beside_count + one.saved for one in costs], counted, population
+        ) * (1 / PICO)
+        money = _with(money, input_, output * (1 / PICO), uncached, _cached_share(answers))
     thought = any(one.usage.reasoning_tokens for one in answers)
     return MeasuredBill(
         prompt=sample.between(
@@ -96,6 +102,32 @@ def bill_by(
         + total(lambda one: one.usage.prompt_tokens - one.counted, margin=0),
         completion=total(lambda one: one.usage.completion_tokens),
         reasoning=total(lambda one: one.usage.reasoning_tokens) if thought else None,
+        money=money,
+    )
+
+
+def exactly(found: MeasuredBill, tally: Tally, *, own_price: bool) -> MeasuredBill:
+    """The same of a finished run, of which only some answers were looked at: by its own sums."""
+    money, cost = found.money, tally.cost
+    if (
+        money is not None
+        and cost is not None
+        and tally.currency == money.currency
+        and not own_price
+        and money.total.middle > 0
+    ):
+        share = cost / money.total.middle
+        money = replace(
+            money,
+            total=Range(cost, cost),
+            input=money.input * share,
+            output=money.output * share,
+            batch=money.batch and money.batch * share,
+        )
+    return MeasuredBill(
+        prompt=Range(tally.prompt_tokens, tally.prompt_tokens),
+        completion=Range(tally.completion_tokens, tally.completion_tokens),
+        reasoning=found.reasoning and Range(tally.reasoning_tokens, tally.reasoning_tokens),
         money=money,
     )
 
@@ -137,14 +169,15 @@ class _Cost:
         return cls(input_ - by_count, max(0, whole - input_), saved)
 
 
-def _with(money: Money, input_: Range, output: Range, saved: Range, cached: float) -> Money:
+def _with(money: Money, input_: Range, output: Range, uncached: Range, cached: float) -> Money:
+    """`uncached`: the input, had the cache saved nothing."""
     total = input_ + output
     return replace(
         money,
         total=total,
         input=input_,
         output=output,
-        batch=None if money.batch_share is None else (total + saved) * money.batch_share,
+        batch=None if money.batch_share is None else (uncached + output) * money.batch_share,
         cached_found=cached,
     )
 

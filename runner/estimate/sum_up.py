@@ -68,7 +68,7 @@ def _of_model(
         found = by_answers(measured, census, sample, bills, view, assumptions)
         own = measured.is_of(view.model)
         done = min(found.requests, measured.done) if own else 0.0
-        put_right = own and measured.of_dataset
+        put_right = own and measured.is_part
     left = 1 - done / max(1.0, found.requests)
     return ModelEstimate(
         model=view.model or "each row's own",
@@ -136,11 +136,11 @@ def wider_pilot(found: Range, answers: int, requests: float) -> int | None:
 
 
 def _to_pay(money: Money | None, measured: Measured | None) -> Range | None:
-    if money is None or measured is None or not measured.of_dataset:
+    if money is None or measured is None or not measured.is_part:
         return None
-    if measured.paid is None or measured.currency not in {None, money.currency}:
+    paid = measured.tally.cost
+    if paid is None or measured.tally.currency not in {None, money.currency}:
         return None
-    paid = measured.paid
     return Range(max(0.0, money.total.low - paid), max(0.0, money.total.high - paid))
 
 

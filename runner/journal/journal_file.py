@@ -40,6 +40,7 @@ class JournalFile:
         self.results: dict[int, Result] = {}  # by row; of several lines for a row the last holds
         # By row; of what came after its result, if it has one.
         self.bills: dict[int, Unfinished] = {}
+        self.sealed_bills: dict[int, Unfinished] = {}  # by row; what a part has of its bill
         self.damaged_lines: list[int] = []  # numbered from 1; their rows are asked again
         self.strange_rows: list[int] = []  # of other blocks
         self._block_rows = block_rows
@@ -60,6 +61,8 @@ class JournalFile:
                 elif isinstance(entry, Result):
                     self.results[entry.row] = entry
                     self.bills.pop(entry.row, None)
+                elif entry.part_sha256 is not None:
+                    self.sealed_bills[entry.row] = entry
                 else:
                     self.bills[entry.row] = entry
         if mend and whole_bytes < self.path.stat().st_size:

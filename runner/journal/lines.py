@@ -1,4 +1,8 @@
-"""One line of a journal: a result, or the bill so far of a row that has none yet."""
+"""One line of a journal: a result, or the bill so far of a row that has none yet.
+
+Where a result in a part is asked again, the row's first line is what that part has of its bill;
+`sealed_bills` says what for.
+"""
 
 from __future__ import annotations
 

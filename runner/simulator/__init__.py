@@ -1,5 +1,5 @@
 from runner.simulator.error_lines import error_lines
-from runner.simulator.in_process import InProcess
+from runner.simulator.in_process import InProcess, Planned
 from runner.simulator.model import answer_to
 from runner.simulator.scenario import NO_RULES, Scenario
 from runner.simulator.server import Simulator, serve
@@ -8,6 +8,7 @@ from runner.simulator.settings import SimulatorSettings, parse_errors, parse_lat
 __all__ = [
     "NO_RULES",
     "InProcess",
+    "Planned",
     "Scenario",
     "Simulator",
     "SimulatorSettings",

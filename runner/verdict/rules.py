@@ -26,6 +26,7 @@ class Rule:
     codes: frozenset[str] | None = None  # as `plain_code` writes them; None: any
     texts: tuple[str, ...] | None = None  # one of them is part of the message; lower case
     hint: str | None = None
+    mend: str | None = None  # as in the Verdict
     burst: bool = False
     outage: bool = False
 
@@ -55,6 +56,8 @@ REGIONS = ("singapore", "beijing", "virginia", "hongkong")  # as --region takes 
 
 _CONSOLE = "see the provider's console, then resume"
 _PAY = "settle the account in the provider's console, then resume"
+_KEY_FLAG = "--api-key-env NAME"
+ADDRESS_FLAG = "--base-url URL"
 _KEY = (
     "check the key (--api-key-env, --api-key-file). Model Studio's keys are bound to one region: "
     f"is it another --region? ({', '.join(REGIONS)})"
@@ -80,7 +83,7 @@ DASHSCOPE_MARKS = ("aliyun.com", "alibabacloud.com", "#token-limit", "#rate-limi
 _ACCOUNT = (
     Rule(_STOP, "connection", None, _codes("proxy_refused"), hint=_PROXY),  # our own code
     Rule(_STOP, "connection", _status(407), hint=_PROXY),
-    Rule(_STOP, "key", None, _codes("invalid_api_key"), hint=_KEY),
+    Rule(_STOP, "key", None, _codes("invalid_api_key"), hint=_KEY, mend=_KEY_FLAG),
     Rule(
         _STOP,
         "bill",
@@ -187,7 +190,15 @@ _WRONG_MODEL = (
 # Refusals of what all requests of a job have in common. Where some rows succeed all the same, as
 # with parameters from columns, the refused ones fail alone.
 _REFUSED_WORDS = tuple(
-    Rule(_CONFIG, "config", range(400, 500), None, (text,), hint=hint)
+    Rule(
+        _CONFIG,
+        "config",
+        range(400, 500),
+        None,
+        (text,),
+        hint=hint,
+        mend=_STREAM if hint == _STREAM else None,
+    )
     for text, hint in (
         ("only support stream mode", _STREAM),
         ("does not support http call", _STREAM),  # an older wording of the same
@@ -232,8 +243,8 @@ _JOB = (
 )
 
 _STATUS = (
-    Rule(_STOP, "config", range(300, 400), hint=ADDRESS_HINT),
-    Rule(_STOP, "key", _status(401), hint=_KEY),
+    Rule(_STOP, "config", range(300, 400), hint=ADDRESS_HINT, mend=ADDRESS_FLAG),
+    Rule(_STOP, "key", _status(401), hint=_KEY, mend=_KEY_FLAG),
     # Without one of the provider's codes, 403 may come from a filter that dislikes this row alone.
     Rule(_CONFIG, "access", _status(403), hint=_CONSOLE),
     # vLLM, Ollama and others tell of an unknown model without a code.
@@ -245,7 +256,7 @@ _STATUS = (
         ("the model ", "model '", "model `", 'model "'),
         hint="check --model; `penstock check` lists what the key may use",
     ),
-    Rule(_CONFIG, "config", _status(404, 405), hint=ADDRESS_HINT),
+    Rule(_CONFIG, "config", _status(404, 405), hint=ADDRESS_HINT, mend=ADDRESS_FLAG),
     Rule(_AGAIN, "server_error", _status(408, 409, 425)),
     Rule(_FAIL, "bad_request", _status(400, 422)),
     Rule(_FAIL, "other", range(400, 500)),

@@ -28,6 +28,7 @@ from urllib.parse import urlsplit
 from runner.errors import AnsweredError, IncompleteReply, TimedOut, Unreachable, Untrusted
 from runner.records import Action, Verdict
 from runner.verdict.rules import (
+    ADDRESS_FLAG,
     ADDRESS_HINT,
     DASHSCOPE_MARKS,
     OPENAI_NO_MONEY,
@@ -50,6 +51,7 @@ _STATUSES = frozenset(str(status) for status in range(400, 600))
 _DAY_S = 86_400.0
 _HOUR_S = 3_600.0
 _STREAM_HINT = "--stream brings long answers whole, since the server's time limit is for plain ones"
+_CUT_HINT = "the network or a proxy between cuts them: check those"
 
 
 def judge(error: AttemptFailed, *, dashscope: bool = True) -> Verdict:
@@ -104,6 +106,7 @@ def _judge_answer(error: AnsweredError, *, dashscope: bool) -> Verdict:
         retry_after_s=wait_s,
         burst=rule.burst,
         hint=rule.hint,
+        mend=rule.mend,
         outage=rule.outage,
     )
 
@@ -111,9 +114,15 @@ def _judge_answer(error: AnsweredError, *, dashscope: bool) -> Verdict:
 def _judge_incomplete(error: IncompleteReply) -> Verdict:
     if error.partial is None and error.text.lstrip().startswith("<"):
         # A web page under HTTP 200: the address is a site's, or a network wants a sign-in.
-        return Verdict(Action.CONFIG, "incomplete", str(error), hint=ADDRESS_HINT)
-    hint = _STREAM_HINT if error.partial is not None else None
-    return Verdict(Action.AGAIN, "incomplete", str(error), hint=hint)
+        return Verdict(
+            Action.CONFIG, "incomplete", str(error), hint=ADDRESS_HINT, mend=ADDRESS_FLAG
+        )
+    hint, mend = _STREAM_HINT if error.partial is not None else None, None
+    if error.broke_off:
+        hint = _CUT_HINT
+        if error.partial is None:  # a plain one: nothing of it can be read before its end
+            hint, mend = f"{hint}; --stream may bring them whole", "--stream"
+    return Verdict(Action.AGAIN, "incomplete", str(error), hint=hint, mend=mend)
 
 
 def _too_long(error: AnsweredError, rule: Rule, wait_s: float) -> Verdict:
