@@ -211,7 +211,7 @@ def _warnings(summary: Summary) -> list[str]:
         )
     if summary.killed_attempts:
         lines.append(
-            f"  killed    about {counted(summary.killed_attempts, 'reply was', 'replies were')} on "
+            f"  killed    up to {counted(summary.killed_attempts, 'reply was', 'replies were')} on "
             f"the way when a process was killed or failed; that {may_be} billed too"
         )
     if tally.truncated:

@@ -15,7 +15,7 @@ from runner.tokens import guess_tokens
 from runner.verdict import judge
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable, Iterator
+    from collections.abc import Awaitable, Callable
 
     from runner.errors import StopsRun
     from runner.health import Health
@@ -115,11 +115,6 @@ class Asking:
         return self._sending.in_flight
 
     @property
-    def given_up(self) -> int:
-        """Attempts that were cut off on their way."""
-        return self._sending.given_up
-
-    @property
     def paused(self) -> bool:
         """Whether nothing new is sent until `go_on`."""
         return self._goes_on is not None
@@ -195,7 +190,9 @@ class Asking:
                 if isinstance(outcome, AttemptFailed):
                     if outcome.billed_unknown or outcome.partial is not None:
                         # It may have cost something, and a kill must not make that unknown.
-                        await self._keep_bill(turn.bill.so_far(turn.row.index))
+                        await self._note_bill(turn)
+                    else:
+                        turn.bill.unkept -= 1
                     verdict = judge(outcome, dashscope=self._dashscope)
                     self._note(lane, sent_s, verdict)
                     await self._setbacks.meet(turn, outcome, verdict)
@@ -217,10 +214,19 @@ class Asking:
             burst = verdict is not None and verdict.burst
             lane.throttling.attempt_ended(sent_s, throttled=throttled, burst=burst)
 
-    def unfinished(self) -> Iterator[Unfinished]:
-        """The bills of the rows that were asked and have no result; call it when all is over."""
-        for row, turn in self._tried.items():
-            yield turn.bill.so_far(row)
+    async def _note_bill(self, turn: RowTurn) -> None:
+        await self._keep_bill(turn.bill.so_far(turn.row.index))
+        turn.bill.unkept = 0
+
+    async def keep_bills(self) -> None:
+        """Keep the bills of rows that were asked and have no result; call it when all is over."""
+        for turn in self._tried.values():
+            await self._note_bill(turn)
+
+    @property
+    def unkept(self) -> int:
+        """Attempts that may be billed and are on the line of no result and no bill."""
+        return sum(turn.bill.unkept for turn in self._tried.values())
 
     @property
     def throttled_lately(self) -> bool:

@@ -15,7 +15,6 @@ if TYPE_CHECKING:
     from runner.progress import Progress
     from runner.run import Course
     from runner.sharing import Sharing
-    from runner.summary import Summary
 
 _SUMMARY_EVERY = 2  # beats: a running run's counts are written for `status`
 _MEASURE_EVERY = 10  # beats, for measures.jsonl
@@ -32,21 +31,21 @@ class Beats:
         progress: Progress,
         controlled: Controlled,
         sharing: Sharing,
-        snapshot: Callable[[], Summary],
+        tell: Callable[[], None],  # in the summary, where the run stands
     ) -> None:
         self._folder = folder
         self._course = course
         self._progress = progress
         self._controlled = controlled
         self._sharing = sharing
-        self._snapshot = snapshot
+        self._tell = tell
 
     async def go(self) -> None:
         """Beat until it is cancelled. Raises MachineFault where counts cannot be written."""
         beat = 0
         while True:
             if beat % _SUMMARY_EVERY == 0:
-                self._snapshot().write(self._folder.summary)
+                self._tell()  # the first time before anything is sent
                 self._progress.mark()
             if beat % _MEASURE_EVERY == 0:
                 self._progress.append_measure(self._folder.measures)
@@ -59,5 +58,5 @@ class Beats:
         """What `penstock control` wants, noted in the measures and answered in the summary."""
         news = self._controlled.look(self._course)
         if news is not None:
+            self._tell()  # before what was paused until now is sent
             self._progress.append_measure(self._folder.measures, control=news)
-            self._snapshot().write(self._folder.summary)

@@ -23,6 +23,7 @@ class Bill:
     usage: Usage | None = None  # None until an attempt came back with usage
     cost_pico: int = 0  # 1e-12 of `currency`
     unpriced: bool = False  # an attempt with usage had no known price
+    unkept: int = 0  # of the attempts, maybe billed and on no line of the journal so far
 
     @classmethod
     def of(cls, before: Result | Unfinished, currency: str | None) -> Self:

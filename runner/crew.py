@@ -48,6 +48,11 @@ class Crew:
             if not place.busy:
                 task.cancel()
 
+    @property
+    def present(self) -> int:
+        """Workers that have not ended, those included that leave after their turn."""
+        return sum(not task.done() for task in self._places)
+
     async def wait(self) -> None:
         """Return when all have ended, those included that come meanwhile."""
         while self._places:

@@ -279,7 +279,12 @@ class Keeping:
         """No more results will come: `work` writes what is left and returns."""
         self._journal.close()
 
+    @property
+    def uncounted(self) -> int:
+        """Results and bills that were handed to the disk, which has not said that it has them."""
+        return self._journal.uncounted
+
     def release(self) -> None:
-        """Give threads and files back, whatever happened before."""
+        """Count what is on disk, and give threads and files back, whatever happened before."""
         self._journal.release()
         self._thread.shutdown()

@@ -26,7 +26,7 @@ class Before:
     """What the processes before this one have come to. Made by `look_back`, told by `so_far`."""
 
     elapsed_s: float = 0.0  # that they took
-    killed_attempts: int = 0  # about so many were on their way when they were killed
+    killed_attempts: int = 0  # up to so many were on their way when they were killed
 
 
 def look_back(folder: RunFolder, say: Callable[[str], None]) -> Before:
@@ -35,11 +35,12 @@ def look_back(folder: RunFolder, say: Callable[[str], None]) -> Before:
     if before is None:
         return Before()
     killed_attempts = before.killed_by_now()
-    if killed_attempts > before.killed_attempts:
+    killed_now = killed_attempts - before.killed_attempts
+    if killed_now:
         say(
-            f"The process before ended without a last word. When it last told, about "
-            f"{counted(before.in_flight, 'reply was', 'replies were')} on the way: those that did "
-            f"not land {'' if before.rehearsal else 'may be billed, and '}are asked again."
+            f"The process before ended without a last word, with up to "
+            f"{counted(killed_now, 'reply')} on the way: those that did not land "
+            f"{'' if before.rehearsal else 'may be billed, and '}are asked again."
         )
     return Before(before.elapsed_s + before.elapsed_before_s, killed_attempts)
 

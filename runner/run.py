@@ -84,19 +84,20 @@ class Course:
         budget: Purse | None,
         say: Callable[[str], None],
         lost: Callable[[Request], None] = lambda _: None,  # as `asking` tells it
+        tell: Callable[[], None] = lambda: None,  # on disk, where it stands; raises MachineFault
     ) -> None:
         self._flight = flight
         self._sink = sink
         self._client = client
         self._budget = budget
         self._say = say
+        self._tell = tell
         self._loop = asyncio.get_running_loop()
         self._crew: Crew | None = None
         self._workers = flight.limits.workers  # as many as are wanted
         self._sizing = self._auto() if flight.limits.auto else None
         self._giving_up: asyncio.TimerHandle | None = None
         self.reason: StopsRun | None = None  # why it stopped before the end
-        self._kept_all = False  # bills included
         limits, settings = flight.limits, flight.job.limits
         prices = Prices(flight.facts_of, flight.facts.name, flight.job.params)
         self.health = Health(max_outage_s=settings.max_outage_s)
@@ -136,11 +137,6 @@ class Course:
         """Rows in scope; None until the dataset has been read to its end."""
         return self._feeding.rows
 
-    @property
-    def unkept_attempts(self) -> int:
-        """Replies that a fault cut off on their way: on no bill, and maybe billed."""
-        return 0 if self._kept_all else self.asking.given_up
-
     async def go(self) -> None:
         """Work until there is nothing left or `stop` was called; `reason` tells which.
 
@@ -156,11 +152,9 @@ class Course:
                 await self._crew.wait()
                 sizing.cancel()
                 reading.cancel()
-                for bill in self.asking.unfinished():
-                    await self._sink.keep_bill(bill)
+                await self.asking.keep_bills()
                 self._sink.close()
                 await keeping
-                self._kept_all = True
         finally:
             if self._giving_up is not None:
                 self._giving_up.cancel()
@@ -240,6 +234,23 @@ class Course:
         self.intake.low_water = _low_water(workers)
         if self._crew is not None:
             self._crew.resize(workers)
+            try:
+                self._tell()  # before the new ones run: a kill may come before the next time
+            except StopsRun as fault:
+                self.stop(fault)
+
+    @property
+    def most_in_flight(self) -> int:
+        """As many replies as can come to be on their way before this changes.
+
+        It changes to more by other workers and by the end of a pause alone; that is told on disk
+        before anything is sent, so that whoever finds a killed process's word knows the most.
+        """
+        if self.reason is not None or self.asking.paused:
+            return self.asking.in_flight
+        workers = self._crew.present if self._crew is not None else self._workers
+        left = (self.rows, self.intake.last_turns)  # no row has two attempts on their way
+        return min([workers, *(rows for rows in left if rows is not None)])
 
     def limited_by(self) -> str:
         """Which limit binds now; `runner.binding` lists them."""

@@ -167,6 +167,7 @@ class Run:
             budget=spending if spending.is_limited else None,
             say=self._say,
             lost=spending.lost,
+            tell=self._tell,
         )
         self._so_far.course = course
         self._stopping.belongs_to(course)
@@ -196,7 +197,7 @@ class Run:
             progress=so_far.progress,
             controlled=so_far.controlled,
             sharing=self._sharing,
-            snapshot=self.snapshot,
+            tell=self._tell,
         )
 
     def _counted(self) -> None:
@@ -237,6 +238,9 @@ class Run:
         """Where the run stands now."""
         return self._so_far.summary()
 
+    def _tell(self) -> None:
+        self.snapshot().write(self._folder.summary)
+
     async def _finish(self) -> Summary:
         so_far, course = self._so_far, self._so_far.course
         if course is not None and course.rows is not None and self.flight.total_rows is None:
@@ -246,7 +250,7 @@ class Run:
                 so_far.spending.close()
         summary = self.snapshot()
         summary.limits = summary.limited_by = None
-        summary.killed_attempts += course.unkept_attempts if course else 0
+        summary.killed_attempts += so_far.lost_attempts
         reason = self._stopping.reason
         await leave(summary, reason, self._folder, so_far.run, self._export, so_far.progress)
         return summary

@@ -40,7 +40,6 @@ class Sending:
         self._prices = prices
         self._lost = lost
         self.in_flight = 0  # attempts on their way now
-        self.given_up = 0  # attempts that were cut off on their way
 
     async def send(
         self, bill: Bill, request: Request, limits: Limits, admission: Admission, stake: Stake
@@ -48,6 +47,7 @@ class Sending:
         """One attempt, paid for: whoever is cancelled here may be billed all the same."""
         usage, unknown = None, True
         bill.attempts += 1
+        bill.unkept += 1
         self.in_flight += 1
         stake.sent()
         try:
@@ -68,7 +68,6 @@ class Sending:
             return error
         except asyncio.CancelledError:
             bill.unmetered_attempts += 1  # given up on its way, which hinders no provider
-            self.given_up += 1
             self._lost(request)
             raise
         else:

@@ -43,6 +43,12 @@ class SoFar:
         return self.keeping.tally if self.keeping is not None else Tally()
 
     @property
+    def lost_attempts(self) -> int:
+        """Attempts that may be billed and count nowhere, when nothing is on its way any more."""
+        unkept = self.course.asking.unkept if self.course is not None else 0
+        return unkept + (self.keeping.uncounted if self.keeping is not None else 0)
+
+    @property
     def pilot(self) -> int | None:
         """How many rows are in scope, spread over the dataset; None: it is not a pilot."""
         return None if self.run.pilot is None else len(self.run.pilot)
@@ -83,6 +89,7 @@ class SoFar:
             pilot=self.pilot,
             estimated=self._estimated(),
             in_flight=course.asking.in_flight if course else 0,
+            most_in_flight=course.most_in_flight if course else 0,
             killed_attempts=self.before.killed_attempts,
             parked=course.intake.parked if course else 0,
             export=str(self._export) if self._export else None,

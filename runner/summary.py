@@ -40,7 +40,8 @@ class Summary:
     pilot: int | None = None  # rows asked of a pilot, spread over the dataset; None: it is none
     estimated: dict[str, Any] | None = None  # low, high, currency, by: what it was to cost
     in_flight: int = 0
-    killed_attempts: int = 0  # about so many were on their way when processes were killed
+    most_in_flight: int = 0  # so many can be on their way before the next summary is written
+    killed_attempts: int = 0  # up to so many were on their way when processes were killed
     parked: int = 0
     export: str | None = None
     budget: dict[str, Any] | None = None  # its limits, spent, lost, left; None: there is none
@@ -59,7 +60,7 @@ class Summary:
 
     def killed_by_now(self) -> int:
         """`killed_attempts` where nobody works on the run any more: with those of its process."""
-        return self.killed_attempts + (self.in_flight if self.exit_status is None else 0)
+        return self.killed_attempts + (self.most_in_flight if self.exit_status is None else 0)
 
     def to_json(self) -> dict[str, Any]:
         """The documented keys of `--json`; the last ones only where there is something."""
@@ -111,6 +112,7 @@ class Summary:
             "pilot": self.pilot,
             "estimated": self.estimated,
             "in_flight": self.in_flight,
+            "most_in_flight": self.most_in_flight,
             "killed_attempts": self.killed_attempts,
             "layout": self.layout,
             "parked": self.parked,

@@ -69,13 +69,14 @@ class Told:
     lost: int  # rows of the undisturbed run that are not there
     doubled: int  # rows that are there more than once
     wrong: int  # rows with another input or completion, or out of order
+    untold: int  # of `again`, more than the run's own count of what kills cut off
     kept_again: int  # rows whose result was on disk and that were asked again all the same
     said: str  # what the last process said, where it did not end well
 
     @property
     def is_flawless(self) -> bool:
         """Whether every promise held."""
-        flaws = self.lost + self.doubled + self.wrong + self.kept_again
+        flaws = self.lost + self.doubled + self.wrong + self.untold + self.kept_again
         return not flaws and not self.said and max(self.again, default=0) <= WORKERS
 
 
@@ -141,6 +142,7 @@ class Story:
         kept, log_start = self.kept(), len(self.server.log())
         ended = penstock(*command, cwd=self.place)
         kept_again += len(self._asked_since(log_start).keys() & kept)
+        told = penstock("status", self.name, "--json", cwd=self.place).json()
         found = list(rows_of(self._output(), self.kind))
         numbers = Counter(row for row, *_ in found)
         return Told(
@@ -150,6 +152,7 @@ class Story:
             lost=ROWS - len(numbers),
             doubled=sum(count - 1 for count in numbers.values()),
             wrong=sum(one != other for one, other in zip(found, expected, strict=False)),
+            untold=max(0, sum(again) - told.get("killed_attempts", 0)),
             kept_again=kept_again,
             said="" if ended.status == 0 else f"exit {ended.status}: {ended.err}",
         )

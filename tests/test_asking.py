@@ -23,12 +23,13 @@ from scripted_client import (
 )
 from windows import most_in_a_second
 
-from runner.errors import AnsweredError, AttemptFailed, Interrupted
+from runner.errors import AnsweredError, AttemptFailed, Interrupted, MachineFault
 from runner.limits import Limits, Pace, TokenBudget
 from runner.records import Row, Usage
 
 if TYPE_CHECKING:
     from runner.limits import Admission
+    from runner.records import Result, Unfinished
 
 CROWNS_A_REPLY = REPLY_TOKENS * PICO_PER_TOKEN / 1e12
 
@@ -420,7 +421,9 @@ def test_what_may_be_billed_is_noted_before_the_row_is_asked_again() -> None:
         return first.get(asked.row, reply()) if asked.attempt == 1 else reply()
 
     async def work() -> Pool:
-        return await Pool(5, script).run()
+        pool = await Pool(5, script).run()
+        await pool.asking.keep_bills()  # all rows have a result: there are none
+        return pool
 
     pool = on_fake_clock(work)
     assert {bill.row: (bill.attempts, bill.unmetered_attempts) for bill in pool.bills} == {
@@ -428,7 +431,7 @@ def test_what_may_be_billed_is_noted_before_the_row_is_asked_again() -> None:
         1: (1, 1),
     }
     assert pool.bills[0].cost == CROWNS_A_REPLY
-    assert list(pool.asking.unfinished()) == []
+    assert pool.asking.unkept == 0
 
 
 def test_at_a_stop_every_row_that_was_asked_has_a_result_or_a_bill() -> None:
@@ -438,14 +441,46 @@ def test_at_a_stop_every_row_that_was_asked_has_a_result_or_a_bill() -> None:
         await asyncio.sleep(0.35)
         pool.stop(Interrupted("enough"))
         await pool.end()
+        assert pool.bills == []
+        await pool.asking.keep_bills()
         return pool
 
     pool = on_fake_clock(work)
-    bills = {bill.row: bill.attempts for bill in pool.asking.unfinished()}
+    bills = {bill.row: bill.attempts for bill in pool.bills}
     assert bills
     assert not bills.keys() & pool.results.keys()
     assert bills.keys() | pool.results.keys() == pool.client.attempts.keys()
     assert all(pool.client.attempts[row] == count for row, count in bills.items())
+
+
+class FullDisk(Pool):
+    """One that has room for no result, and for the bill of row 0 alone."""
+
+    async def keep(self, result: Result) -> None:
+        raise MachineFault(f"no room for the result of row {result.row}")
+
+    async def keep_bill(self, bill: Unfinished) -> None:
+        if bill.row:
+            raise MachineFault(f"no room for the bill of row {bill.row}")
+        await super().keep_bill(bill)
+
+
+def test_of_attempts_on_no_line_those_count_that_may_be_billed() -> None:
+    script: dict[int, Step] = {0: too_slow(), 1: too_slow(), 2: throttled(), 3: reply(), 4: None}
+
+    async def work() -> Pool:
+        pool = FullDisk(5, lambda asked: script[asked.row], workers=5)
+        pool.start()
+        await asyncio.sleep(0.15)
+        for task in pool.tasks:
+            task.cancel()
+        await asyncio.gather(*pool.tasks, return_exceptions=True)
+        return pool
+
+    pool = on_fake_clock(work)
+    assert [bill.row for bill in pool.bills] == [0]
+    assert pool.client.attempts.total() == 5
+    assert pool.asking.unkept == 3, "the bill of 1, the reply for 3, and 4 on its way"
 
 
 def test_a_laptop_that_slept_for_an_hour_goes_on_at_its_pace() -> None:

@@ -166,11 +166,16 @@ REFUSED = {
 @pytest.mark.parametrize("what", REFUSED)
 def test_a_step_to_the_disk_that_fails_stops_the_run(trial: Trial, what: str) -> None:
     fault, said, lands = REFUSED[what]
-    done = ended([*fault.arguments(), *trial.generate()], trial.place)
+    done = ended([*fault.arguments(), *trial.generate("--json")], trial.place)
     assert done.status == 5, done.err
-    assert re.search(said, done.err), done.err
+    told = done.json()
+    assert re.search(said, told["message"]), done.err
     assert trial.asked() < ROWS
     assert trial.asked() == trial.kept() or not lands
+    lost = told.get("killed_attempts", 0)
+    assert (lost > 0) is not lands
+    assert trial.asked() <= told["requests"] + lost, "whatever was sent is counted once"
+    assert told["succeeded"] == trial.kept() or fault.step == "force"
     trial.resumes_cleanly(kept=trial.kept())
 
 
@@ -213,15 +218,15 @@ def test_no_room_for_the_measures_stops_the_run(stopped: Trial) -> None:
 def test_attempts_that_a_kill_cut_off_are_told_from_then_on(stopped: Trial) -> None:
     path = stopped.run / "summary.json"
     left = {**json.loads(path.read_bytes()), "state": "running", "exit_status": None}
-    path.write_text(json.dumps({**left, "in_flight": 7}), "utf-8")  # as a killed process leaves it
+    path.write_text(json.dumps({**left, "most_in_flight": 7}), "utf-8")  # as a kill leaves it
     line = (
-        "killed    about 7 replies were on the way when a process was killed or failed; that may be"
+        "killed    up to 7 replies were on the way when a process was killed or failed; that may be"
     )
     told = penstock("status", "out", cwd=stopped.place)
     assert "out: dead" in told.out
     assert line in told.out
     done = stopped.resumes_cleanly(kept=stopped.kept())
-    assert "When it last told, about 7 replies were on the way: those that did not" in done.err
+    assert "before ended without a last word, with up to 7 replies on the way" in done.err
     assert line in done.err
     assert penstock("status", "out", "--json", cwd=stopped.place).json()["killed_attempts"] == 7
 

@@ -6,6 +6,7 @@ import asyncio
 import os
 import subprocess
 import sys
+import threading
 from contextlib import asynccontextmanager
 from functools import partial
 from pathlib import Path
@@ -252,6 +253,35 @@ async def test_a_failed_fsync_is_final(tmp_path: Path, monkeypatch: pytest.Monke
     with pytest.raises(MachineFault, match="the disk reported an error"):
         journal.append(some_result(1))
     journal.release()
+    assert (groups, journal.uncounted) == ([], 1)
+
+
+@pytest.mark.parametrize("under_way", [False, True])
+async def test_what_was_appended_before_another_fault_counts_at_the_end(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, *, under_way: bool
+) -> None:
+    begun, may_end = threading.Event(), threading.Event()
+
+    def slow_disk(handle: int) -> None:
+        del handle
+        begun.set()
+        may_end.wait()
+
+    groups: list[list[Entry]] = []
+    journal = Journal(tmp_path, lambda row: row // ROWS_A_BLOCK, groups.append)
+    keeping = asyncio.create_task(journal.keep())
+    journal.append(some_result(0))
+    if under_way:
+        monkeypatch.setattr(os, "fsync", slow_disk)
+        await asyncio.to_thread(begun.wait)
+    journal.append(some_result(1))
+    keeping.cancel()
+    await asyncio.gather(keeping, return_exceptions=True)
+    assert (groups, journal.uncounted) == ([], 2)
+    may_end.set()
+    journal.release()
+    assert [one.row for group in groups for one in group] == [0, 1]
+    assert journal.uncounted == 0
 
 
 FULL_DISK = """

@@ -129,7 +129,7 @@ def test_a_run_with_a_lost_part_names_it_and_the_command_that_looks(
 
 
 def test_a_dead_run_with_fewer_results_than_it_counted_says_so(run: SomeRun) -> None:
-    run.tell(tally=Tally(rows=5), layout=0, in_flight=2, killed_attempts=1)
+    run.tell(tally=Tally(rows=5), layout=0, most_in_flight=2, killed_attempts=1)
     assert summary(run).damaged == []
     assert summary(run).killed_attempts == 3, "those of this process come on top"
     (run.folder.journal / "00001.jsonl").unlink()

@@ -64,7 +64,7 @@ def test_what_was_written_is_read(tmp_path: Path, status: int | None) -> None:
     path = tmp_path / "summary.json"
     written = summary(
         exit_status=status, stopped_by="interrupted", stopped_at=1.5, message="文", next="p r o",
-        rehearsal=True, in_flight=3, parked=2, export="a.csv",
+        rehearsal=True, in_flight=3, most_in_flight=5, killed_attempts=7, parked=2, export="a.csv",
     )  # fmt: skip
     written.write(path)
     read = Summary.read(path)

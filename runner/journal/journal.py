@@ -60,10 +60,12 @@ class Journal:
         self._unsynced: list[Entry] = []
         self._dirty: set[int] = set()
         self._syncing: set[int] = set()  # whose handles the thread is using
+        self._group: list[Entry] = []  # that it forces to disk
         self._first = asyncio.Event()  # something waits for an fsync
         self._full = asyncio.Event()  # enough waits to do it at once
         self._closing = False
         self._fault: MachineFault | None = None
+        self._unsure = False  # an fsync has failed
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="penstock-journal")
 
     def path(self, block: int) -> Path:
@@ -118,8 +120,7 @@ class Journal:
             return  # the thread has them all; it will be one more until the next one is opened
         if block in self._dirty:
             # A handle that was open since before the write is sure to hear of its failure.
-            with faults("force to disk", self._paths[block]):
-                force(self._paths[block], self._handles[block])
+            self._force(block)
             self._dirty.discard(block)
         os.close(self._handles.pop(block))
 
@@ -133,27 +134,31 @@ class Journal:
                     await asyncio.wait_for(self._full.wait(), SYNC_S)
             self._first.clear()
             self._full.clear()
-            entries, self._unsynced = self._unsynced, []
+            self._group, self._unsynced = self._unsynced, []
             self._syncing, self._dirty = self._dirty, set()
-            if entries:
-                # A failed fsync is final: the kernel may have dropped the pages, so a second
-                # call that succeeds would prove nothing.
-                try:
-                    await loop.run_in_executor(self._thread, self._sync, self._syncing)
-                except MachineFault as fault:
-                    self._fault = fault
-                    raise
+            if self._group:
+                await loop.run_in_executor(self._thread, self._sync, self._syncing)
                 for block in self._syncing & self._handles.keys():
                     self._handles[block] = self._handles.pop(block)  # the last used ones last
                 self._syncing = set()
+                entries, self._group = self._group, []
                 self._on_durable(entries)
             if self._closing and not self._unsynced:
                 return
 
     def _sync(self, blocks: set[int]) -> None:
         for block in blocks:
+            self._force(block)
+
+    def _force(self, block: int) -> None:
+        try:
             with faults("force to disk", self.path(block)):
                 force(self.path(block), self._handles[block])
+        except MachineFault as fault:
+            # It is final: the kernel may have dropped the pages, so a second call that succeeds
+            # would prove nothing.
+            self._fault, self._unsure = fault, True
+            raise
 
     def close(self) -> None:
         """Let `keep` write what is left and return."""
@@ -170,9 +175,25 @@ class Journal:
         with faults("delete", self.path(block)):
             remove(self.path(block))
 
+    @property
+    def uncounted(self) -> int:
+        """Entries that were appended and do not count; of a failed fsync's nobody knows."""
+        return len(self._group) + len(self._unsynced)
+
+    def _count_last(self) -> None:
+        """What was appended before the fault that ended `keep` counts too, once it is on disk."""
+        if self._unsure or not self.uncounted:
+            return
+        for block in (self._syncing | self._dirty) & self._handles.keys():
+            self._force(block)
+        entries, self._group, self._unsynced = self._group + self._unsynced, [], []
+        self._on_durable(entries)
+
     def release(self) -> None:
-        """Give the files back, whatever happened before."""
+        """Count what is on disk, and give the files back, whatever happened before."""
         self._thread.shutdown()
+        with suppress(MachineFault):  # nothing new: what ended `keep` has been told
+            self._count_last()
         for handle in self._handles.values():
             with suppress(OSError):
                 os.close(handle)
