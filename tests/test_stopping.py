@@ -41,7 +41,7 @@ class Going:
 def test_whoever_interrupts_again_is_told_what_goes_on(in_flight: int, told: str) -> None:
     said: list[str] = []
     course = Going(in_flight)
-    stopping = Stopping(said.append)
+    stopping = Stopping(said.append, rehearsal=False)
     stopping.belongs_to(cast("Course", course))
     stopping.by_person(Interrupted("enough"))
     assert said == []  # the course says what it waits for
