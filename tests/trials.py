@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import subprocess
 import time
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -31,6 +32,10 @@ class Trial:
         # The folder's name makes the questions this run's own.
         lines = [f'"{self.place.name} {row}: {"so " * 20}?"' for row in range(ROWS)]
         (self.place / "data.csv").write_text("text\n" + "\n".join(lines) + "\n", "utf-8")
+        self.forget()
+
+    def forget(self) -> None:
+        """What was asked until now is no part of it."""
         self.before = self.server.stats()["requests"]
 
     @property
@@ -90,7 +95,16 @@ def journals(run: Path) -> list[Path]:
         for path in (run / "journal").glob("*.jsonl")
         if not (run / "seals" / f"{path.stem}.json").exists()
     ]
-    return sorted(files, key=lambda path: -path.stat().st_size)
+    return sorted(files, key=lambda path: -path.stat().st_size if path.exists() else 0)
+
+
+def sizes(paths: list[Path]) -> list[int]:
+    """Of the files that are still there."""
+    found = []
+    for path in paths:
+        with suppress(FileNotFoundError):
+            found.append(path.stat().st_size)
+    return found
 
 
 def until(condition: object) -> None:
