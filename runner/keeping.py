@@ -272,7 +272,7 @@ class Keeping:
         await sealing.gather_between()
         loop = asyncio.get_running_loop()
         return await loop.run_in_executor(
-            self._thread, sealing.seal, self._seals, block.index, block.inputs
+            self._thread, sealing.seal_journalled, self._seals, block.index, block.inputs
         )
 
     def close(self) -> None:

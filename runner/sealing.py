@@ -8,12 +8,13 @@ from typing import TYPE_CHECKING
 
 import pyarrow as pa
 
+from runner.errors import MachineFault
 from runner.output import SLICE_ROWS, result_columns, result_schema, slices
 from runner.seals import packed
 from runner.tally import Tally
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
+    from collections.abc import Iterable, Iterator, Sequence
 
     from runner.records import Result
     from runner.seal_record import SealRecord
@@ -78,16 +79,31 @@ class Sealing:
 
     def seal(self, seals: Seals, block: int, inputs: Iterable[pa.RecordBatch]) -> SealRecord:
         """Write it all beside the inputs of the same rows. Raises MachineFault."""
-        outputs = pa.Table.from_batches(self._columns, schema=result_schema(self._prefix))
         return seals.seal(
             block,
             self._start,
-            slices(inputs, outputs, self._schema),
+            self._tables(inputs),
             bytes(self._keys),
             self._tally,
             self._unmetered,
             bytes(self._ids) if self._has_ids else b"",
         )
+
+    def seal_journalled(
+        self, seals: Seals, block: int, inputs: Sequence[pa.RecordBatch]
+    ) -> SealRecord:
+        """`seal`, where the journal holds the results too; a fault says so."""
+        try:
+            return self.seal(seals, block, inputs)
+        except MachineFault as fault:
+            size = seals.part_bytes(self._tables(inputs))
+            raise MachineFault(
+                f"{fault}. Its answers are safe in the journal; the part needs about {size:,} bytes"
+            ) from fault
+
+    def _tables(self, inputs: Iterable[pa.RecordBatch]) -> Iterator[pa.Table]:
+        outputs = pa.Table.from_batches(self._columns, schema=result_schema(self._prefix))
+        return slices(inputs, outputs, self._schema)
 
 
 def seal_block(

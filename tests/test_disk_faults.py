@@ -148,7 +148,8 @@ REFUSED = {
     ),
     "no room for a part": Refused(
         Fault("force", "completions/.part-*", 2, "refused", errno.ENOSPC),
-        r"cannot write out/completions/part-\d+\.parquet: the disk is full; free some space",
+        r"cannot write out/completions/part-\d+\.parquet: the disk is full; free some space; then "
+        r"resume the run\. Its answers are safe in the journal; the part needs about [\d,]+ bytes",
     ),
     "no room for run.json": Refused(
         Fault("append", "*/.run.json.tmp", 2, "refused", errno.EDQUOT),

@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import asyncio
+import shutil
+from collections import deque
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
+import pytest
 from some_results import some_result
 
 from runner import output, sealing
+from runner.errors import MachineFault
 from runner.output import SLICE_ROWS, result_schema, results_of
 from runner.part_files import read_columns
 from runner.sealing import Sealing, seal_block
@@ -18,17 +22,17 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     import pyarrow as pa
-    import pytest
 
+    from runner.job import Format
     from runner.records import Result
 
 SCHEMA = result_schema("")
 
 
-def seals_in(folder: Path) -> Seals:
+def seals_in(folder: Path, kind: Format = "parquet") -> Seals:
     for name in ("completions", "seals"):
         (folder / name).mkdir()
-    return Seals(folder / "completions", folder / "seals", "parquet")
+    return Seals(folder / "completions", folder / "seals", kind)
 
 
 def distinct(rows: int) -> list[Result]:
@@ -59,6 +63,24 @@ def test_ids_that_only_a_late_slice_has_stay_with_their_rows(tmp_path: Path) -> 
     seals = seals_in(tmp_path)
     record = seal_block(seals, 0, [], list(results), SCHEMA, "")
     assert [row_id for _, row_id in seals.keys(record)] == [one.row_id for one in results]
+
+
+@pytest.mark.parametrize("kind", ["parquet", "csv", "jsonl"])
+def test_a_part_that_cannot_be_written_tells_its_size_and_where_the_answers_are(
+    tmp_path: Path, kind: Format
+) -> None:
+    seals = seals_in(tmp_path, kind)
+
+    def gathered() -> Sealing:
+        sealing = Sealing(distinct(2 * SLICE_ROWS + 1), SCHEMA, "")
+        deque(sealing.gather(), maxlen=0)
+        return sealing
+
+    size = gathered().seal_journalled(seals, 0, []).part_bytes
+    shutil.rmtree(seals.parts)
+    with pytest.raises(MachineFault) as caught:
+        gathered().seal_journalled(seals, 0, [])
+    assert str(caught.value).endswith(f"safe in the journal; the part needs about {size:,} bytes")
 
 
 async def turns_for(slices: int, others_s: float, patch: pytest.MonkeyPatch) -> int:

@@ -85,13 +85,23 @@ class Seals(SealedBlocks):
             hashed = HashedFile(file)
             native = pa.PythonFile(hashed, "w")  # type: ignore[arg-type]
             with pa.BufferedOutputStream(native, _BUFFER_BYTES) as gathered:
-                writer: TableWriter | None = None
-                for table in tables:
-                    writer = writer or TableWriter(gathered, table.schema, self.kind)
-                    writer.write(table)
-                assert writer is not None  # noqa: S101 - a block has rows
-                writer.close()
+                self._write_tables(gathered, tables)
         return hashed.bytes, hashed.hexdigest()
+
+    def _write_tables(self, file: pa.NativeFile, tables: Iterable[pa.Table]) -> None:
+        writer: TableWriter | None = None
+        for table in tables:
+            writer = writer or TableWriter(file, table.schema, self.kind)
+            writer.write(table)
+        assert writer is not None  # noqa: S101 - a block has rows
+        writer.close()
+
+    def part_bytes(self, tables: Iterable[pa.Table]) -> int:
+        """How large the part of a block's rows is, without a file."""
+        nowhere = pa.MockOutputStream()
+        self._write_tables(nowhere, tables)
+        size: int = nowhere.size()
+        return size
 
     def _promote(self, block: int) -> None:
         next_keys = self.keys_path(block, waiting=True)
