@@ -200,7 +200,7 @@ class Setbacks:
     def _refusal(self, *, most_common: tuple[str | None, str | None]) -> ProviderStopped:
         verdict = next(v for v, _ in self._refused if (v.code, v.hint) == most_common)
         rows = len(self._refused)
-        if all(_is_cut(one) for one, _ in self._refused):
+        if all((v.action, v.error_type) == (Action.AGAIN, "incomplete") for v, _ in self._refused):
             return none_whole(rows, verdict)
         who = "the only row left was" if rows == 1 else f"the first {rows} rows were all"
         kinds = len({(one.code, one.message) for one, _ in self._refused})
@@ -218,10 +218,6 @@ def _model_of(turn: RowTurn) -> str | None:
 
 def _is_unreached(verdict: Verdict) -> bool:
     return verdict.error_type == "connection"
-
-
-def _is_cut(verdict: Verdict) -> bool:
-    return verdict.action is Action.AGAIN and verdict.error_type == "incomplete"
 
 
 def _least_rows(verdict: Verdict) -> int:
