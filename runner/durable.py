@@ -137,12 +137,17 @@ def write_durable(path: Path, data: bytes) -> None:
         os.close(handle)
 
 
+def temporary_of(path: Path) -> Path:
+    """Where `replace_file` writes first; what lies there was not written to its end."""
+    return path.with_name(f".{path.name}.tmp")
+
+
 def replace_file(path: Path, data: bytes, *, durable: bool = True) -> None:
     """Put `data` at `path` in one step: a reader sees the old bytes or the new, never a mixture.
 
     With `durable` false the bytes may be lost by a power cut, which suits files made for watching.
     """
-    temporary = path.with_name(f".{path.name}.tmp")
+    temporary = temporary_of(path)
     with faults("write", path):
         if durable:
             write_durable(temporary, data)

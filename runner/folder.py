@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import orjson
 
 from runner.checksum import checked, with_checksum
-from runner.durable import fsync_folder, machine_fault, replace_file
+from runner.durable import fsync_folder, machine_fault, replace_file, temporary_of
 from runner.errors import JobError, MachineFault, RunFolderError
 from runner.job import Job
 from runner.lock import Lock, holder, is_held
@@ -135,7 +135,7 @@ class RunFolder:
         ours = {self.journal, self.parts, self.seal_records}
         return all(
             (path in ours and path.is_dir() and not any(path.iterdir()))
-            or path.name in {self._lock.name, f".{self._run_file.name}.tmp"}
+            or path in {self._lock, temporary_of(self._run_file)}
             for path in self.path.iterdir()
         )
 

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 import orjson
 
 from runner.conclusion import next_command
+from runner.durable import temporary_of
 from runner.folder import RunFolder
 from runner.kept import Kept
 from runner.reading import in_one_layout
@@ -110,9 +111,17 @@ def _counted(
         who = folder.holder()
         summary.message = (
             f"its process ({who.get('pid', 'unknown')} on {who.get('host', 'this machine')}) is "
-            f"gone and did not say why; what it kept is counted here"
+            f"gone and did not say why; what it kept is counted here{_half_written(folder)}"
         )
     return summary
+
+
+def _half_written(folder: RunFolder) -> str:
+    """What is likely where the last word was begun: a process that is killed seldom writes one."""
+    begun = temporary_of(folder.summary)
+    if not begun.exists() or Summary.read(begun) is not None:
+        return ""
+    return f". Perhaps the disk was full: {begun} was begun and is not whole"
 
 
 def _gone(folder: RunFolder, run: RunFile, found: Tally, damaged: list[Damage]) -> list[Damage]:

@@ -270,6 +270,7 @@ def main() -> None:
         f"rows doubled         {sum(told.doubled for told in found)}",
         f"rows wrong           {sum(told.wrong for told in found)}",
         f"kept but asked again {sum(told.kept_again for told in found)}",
+        f"cut off and not told {sum(told.untold for told in found)}",
         f"asked again per kill {max(again, default=0)} at most, of {WORKERS} at a time",
         *(f"  {count:4} at {name}" for name, count in points.most_common()),
     ]

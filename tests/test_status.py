@@ -105,6 +105,20 @@ def test_rows_are_those_in_scope_and_unknown_before_the_end_is(tmp_path: Path) -
     assert summary(unknown).rows == 5
 
 
+@pytest.mark.parametrize(("begun", "is_told"), [(0, True), (100, True), (None, False)])
+def test_a_last_word_that_was_begun_and_is_not_whole_makes_a_full_disk_likely(
+    run: SomeRun, begun: int | None, *, is_told: bool
+) -> None:
+    with run.folder.lock():
+        run.tell(tally=Tally(rows=2))
+    temporary = run.folder.path / ".summary.json.tmp"
+    temporary.write_bytes(run.folder.summary.read_bytes()[:begun])
+    message = str(summary(run).message)
+    assert (f"Perhaps the disk was full: {temporary} was begun" in message) is is_told
+    temporary.unlink()
+    assert "Perhaps" not in str(summary(run).message)
+
+
 def test_looking_changes_nothing(run: SomeRun) -> None:
     path = run.folder.journal / "00001.jsonl"
     path.write_bytes(path.read_bytes() + b'{"row":')  # torn; only the run itself may mend it
