@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 import pyarrow as pa
 
+from runner.counted import counted
 from runner.errors import MachineFault
 from runner.output import SLICE_ROWS, result_columns, result_schema, slices
 from runner.seals import packed
@@ -96,9 +97,9 @@ class Sealing:
         try:
             return self.seal(seals, block, inputs)
         except MachineFault as fault:
-            size = seals.part_bytes(self._tables(inputs))
+            size = counted(seals.part_bytes(self._tables(inputs)), "byte")
             raise MachineFault(
-                f"{fault}. Its answers are safe in the journal; the part needs about {size:,} bytes"
+                f"{fault}. Its answers are safe in the journal; the part needs about {size}"
             ) from fault
 
     def _tables(self, inputs: Iterable[pa.RecordBatch]) -> Iterator[pa.Table]:

