@@ -9,7 +9,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from runner.errors import MachineFault
-from runner.journal import JournalFile
+from runner.journal import JournalFile, path_of
 from runner.seal_record import SealRecord
 from runner.tally import Tally
 
@@ -26,7 +26,7 @@ def beyond_journal(record_path: Path, journal: Path) -> Tally:
         record = SealRecord.read(record_path)
     except (MachineFault, OSError):
         return Tally()
-    path = journal / f"{record.block:05d}.jsonl"
+    path = path_of(journal, record.block)
     if not path.exists():
         return record.tally
     return record.tally.beyond(_in_both(record, JournalFile(path, mend=False)))

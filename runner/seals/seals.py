@@ -25,6 +25,7 @@ from runner.durable import (
     remove,
     removed_on_failure,
     rename,
+    temporary_of,
     write_durable,
 )
 from runner.errors import MachineFault
@@ -65,7 +66,7 @@ class Seals(SealedBlocks):
         Raises MachineFault; what lay there before is then still there, whole.
         """
         part = self.part(block)
-        temporary = part.with_name(f".{part.name}.tmp")
+        temporary = temporary_of(part)
         with faults("write", part), removed_on_failure(temporary):
             size, sha256 = self._write_part(temporary, tables)
             record = SealRecord(
