@@ -6,13 +6,13 @@ import asyncio
 import os
 import subprocess
 import sys
-import threading
 from contextlib import asynccontextmanager
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
+from slow_disk import SlowDisk
 from some_results import some_bill, some_result
 
 from runner.errors import MachineFault
@@ -260,25 +260,19 @@ async def test_a_failed_fsync_is_final(tmp_path: Path, monkeypatch: pytest.Monke
 async def test_what_was_appended_before_another_fault_counts_at_the_end(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, *, under_way: bool
 ) -> None:
-    begun, may_end = threading.Event(), threading.Event()
-
-    def slow_disk(handle: int) -> None:
-        del handle
-        begun.set()
-        may_end.wait()
-
+    disk = SlowDisk()
     groups: list[list[Entry]] = []
     journal = Journal(tmp_path, lambda row: row // ROWS_A_BLOCK, groups.append)
     keeping = asyncio.create_task(journal.keep())
     journal.append(some_result(0))
     if under_way:
-        monkeypatch.setattr(os, "fsync", slow_disk)
-        await asyncio.to_thread(begun.wait)
+        monkeypatch.setattr(os, "fsync", disk)
+        await asyncio.to_thread(disk.begun.wait)
     journal.append(some_result(1))
     keeping.cancel()
     await asyncio.gather(keeping, return_exceptions=True)
     assert (groups, journal.uncounted) == ([], 2)
-    may_end.set()
+    disk.may_end.set()
     journal.release()
     assert [one.row for group in groups for one in group] == [0, 1]
     assert journal.uncounted == 0

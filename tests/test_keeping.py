@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import asyncio
 import os
-import threading
 from contextlib import suppress
 from typing import TYPE_CHECKING
 
 import pytest
+from slow_disk import SlowDisk
 from small_folder import Small, batch, until
 from some_results import some_bill, some_failure, some_result
 
@@ -63,20 +63,14 @@ async def test_a_block_is_sealed_as_soon_as_it_is_complete_whatever_the_order(
 async def test_a_result_counts_only_when_it_is_on_disk(
     small: Small, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    begun, may_end = threading.Event(), threading.Event()
-
-    def slow_disk(handle: int) -> None:
-        del handle
-        begun.set()
-        may_end.wait()
-
+    disk = SlowDisk()
     async with small.kept() as keeping:
         small.read(keeping, end=None)
         await keeping.keep(some_result(0))
-        monkeypatch.setattr(os, "fsync", slow_disk)
-        await until(begun.is_set)
+        monkeypatch.setattr(os, "fsync", disk)
+        await until(disk.begun.is_set)
         assert keeping.tally.rows == 0
-        may_end.set()
+        disk.may_end.set()
         await until(lambda: keeping.tally.rows == 1)
 
 
